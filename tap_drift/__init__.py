@@ -1,0 +1,1 @@
+"""Singer tap for Drift: a company's conversations, whole, into any Singer target."""

@@ -1,0 +1,12 @@
+"""Where the JSON Schemas of the streams are."""
+
+from pathlib import Path
+
+from singer_sdk.schema.source import SchemaDirectory
+
+_PACKAGED = Path(__file__).parent / "schemas"
+_CHECKOUT = Path(__file__).parents[1] / "schemas"
+
+# The one copy is at the root of the checkout; a built wheel carries it inside the package.
+SCHEMAS = SchemaDirectory(_PACKAGED if _PACKAGED.is_dir() else _CHECKOUT)
+"""A JSON Schema for each stream, by the stream's name."""
