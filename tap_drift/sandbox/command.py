@@ -1,0 +1,131 @@
+"""The command `drift-sandbox`: serve an account, alone or around another command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from tap_drift.sandbox.account import Account
+from tap_drift.sandbox.server import SandboxServer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> NoReturn:
+    """Serve, and exit: as the command did, or on Ctrl-C."""
+    arguments, command = _split(sys.argv[1:])
+    options = _parser().parse_args(arguments)
+    account = Account.from_seed(options.conversations, options.seed)
+    try:
+        server = SandboxServer(
+            account,
+            port=options.port,
+            latency=options.latency / 1000,
+            verbose=options.verbose,
+        )
+    except OSError as error:
+        sys.exit(f"drift-sandbox: cannot listen on port {options.port}: {error.strerror}")
+    with server:
+        sys.exit(_run(command, server) if command else _serve(server))
+
+
+def environment(server: SandboxServer) -> dict[str, str]:
+    """Give the variables that point a tap to a sandbox.
+
+    Args:
+        server: The sandbox.
+
+    Returns:
+        The tap's settings; and Meltano's environment, so that what Meltano keeps of a sandbox is
+        never taken for a real account's state.
+    """
+    return {
+        "TAP_DRIFT_API_URL": server.url,
+        "TAP_DRIFT_ACCESS_TOKEN": server.token,
+        "MELTANO_ENVIRONMENT": "sandbox",
+    }
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    cut = arguments.index("--")
+    return arguments[:cut], arguments[cut + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="drift-sandbox",
+        usage="drift-sandbox [options] [-- COMMAND ...]",
+        description=(
+            "Serve a made-up Drift account on loopback. With a COMMAND: run it against that "
+            "account, and exit as it does. Without: serve until Ctrl-C."
+        ),
+    )
+    parser.add_argument(
+        "--conversations",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="size of the account (%(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="another seed makes another account (%(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=0, help="where to listen (any free port)")
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="MS", help="milliseconds that an answer takes"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print each request")
+    return parser
+
+
+def _serve(server: SandboxServer) -> int:
+    print(  # noqa: T201 - this is what the command is for
+        f"A Drift with {len(server.account.conversations):,} conversations. To use it, in another "
+        "terminal:\n"
+        + "".join(f"  export {name}={value}\n" for name, value in environment(server).items())
+        + "Ctrl-C ends it.",
+        flush=True,
+    )
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _run(command: list[str], server: SandboxServer) -> int:
+    try:
+        process = subprocess.Popen(command, env=os.environ | environment(server))  # noqa: S603
+    except OSError as error:
+        print(f"drift-sandbox: cannot run {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return 127
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not _in_foreground():
+            process.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _in_foreground() -> bool:
+    """Whether Ctrl-C comes from our own terminal, which sends it to the command as well."""
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

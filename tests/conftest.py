@@ -1,0 +1,70 @@
+"""What every test can ask for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import Clock, FaultyDrift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support import RunTap, Stream
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_they_were() -> Iterator[None]:
+    """The tap sets handlers of its own."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def drift() -> Iterator[FaultyDrift]:
+    with FaultyDrift() as server:
+        yield server
+
+
+@pytest.fixture
+def config(drift: FaultyDrift) -> dict[str, Any]:
+    return {"access_token": drift.token, "api_url": drift.url}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def tap(drift: FaultyDrift) -> RunTap:
+    """The command, pointed to `drift`; what is given by name goes into its environment."""
+
+    def run(
+        *arguments: str,
+        stdin: Stream = subprocess.DEVNULL,
+        stdout: Stream = subprocess.PIPE,
+        **environment: str,
+    ) -> subprocess.CompletedProcess[str]:
+        ours = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+        return subprocess.run(
+            [sys.executable, "-m", "tap_drift", *arguments],
+            env=os.environ | ours | environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    return run
