@@ -1,0 +1,142 @@
+"""How a run ends: its exit code, and errors in sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+import requests
+from jsonschema import Draft202012Validator
+from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
+
+from tap_drift.errors import cause
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger("tap-drift")
+
+_FILES = {
+    "state": Draft202012Validator(
+        {
+            "type": "object",
+            "properties": {
+                "bookmarks": {"type": "object", "additionalProperties": {"type": "object"}}
+            },
+        }
+    ),
+    "catalog": Draft202012Validator(
+        {
+            "type": "object",
+            "required": ["streams"],
+            "properties": {
+                "streams": {
+                    "type": "array",
+                    "items": {"type": "object", "required": ["tap_stream_id", "schema"]},
+                }
+            },
+        }
+    ),
+}
+
+
+class DriftCommand(click.Command):
+    """The command `tap-drift`: exits non-zero with a sentence for each thing that is wrong."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command, and exit.
+
+        Raises:
+            SystemExit: Always: 0 if all went well, 2 if the command line was wrong, else 1.
+        """
+        logging.captureWarnings(capture=True)
+        try:
+            with _flushed_output():
+                super().main(*args, **kwargs)
+        except BrokenPipeError:
+            sys.exit(1)
+        except Exception as error:
+            for sentence in sentences(error):
+                logger.error(sentence)  # noqa: TRY400 - the traceback is for DEBUG
+            logger.debug("Where it happened:", exc_info=error)
+            sys.exit(1)
+
+
+def sentences(error: Exception) -> list[str]:
+    """Put whatever ended a run into words.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        A sentence for each thing that is wrong. The text of an error that nobody foresaw is left
+        out, since it can hold anything: a traceback at log level DEBUG shows it.
+    """
+    if isinstance(error, ConfigValidationError):
+        return error.errors
+    if isinstance(error, SingerSDKError):
+        return [str(error)]
+    if isinstance(error, requests.RequestException):
+        return [f"Drift cannot be asked: {cause(error)}. Check `api_url`."]
+    if isinstance(error, OSError):
+        return [f"Cannot write to {error.filename or 'standard output'}: {error.strerror}."]
+    unforeseen = (
+        f"The run failed with a {type(error).__name__} that tap-drift did not foresee. Set "
+        "TAP_DRIFT_LOGLEVEL=DEBUG to see where, and report it."
+    )
+    return [unforeseen]
+
+
+def json_file(
+    _context: click.Context, option: click.Parameter, file: IO[str] | None
+) -> IO[str] | None:
+    """Check the file given as `--state` or `--catalog`, before the SDK trusts it.
+
+    Args:
+        option: Which of the two.
+        file: The file, open; None if the option was not given.
+
+    Returns:
+        Its text, ready to be read again: it may have been a pipe.
+
+    Raises:
+        click.BadParameter: If it is not JSON of that kind.
+    """
+    if file is None:
+        return None
+    try:
+        text = file.read()
+        error = next(_FILES[str(option.name)].iter_errors(json.loads(text)), None)
+    except ValueError:
+        raise click.BadParameter(f"'{file.name}' is not JSON.") from None
+    if error:
+        raise click.BadParameter(
+            f"'{file.name}' is not a Singer {option.name}: {error.json_path} must have "
+            f"{error.validator} {error.validator_value}."
+        )
+    return io.StringIO(text)
+
+
+@contextmanager
+def _flushed_output() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # What cannot be written now never can be: leave nothing for the interpreter to try.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise

@@ -1,0 +1,76 @@
+"""How long to wait before a failed request is sent again, and when to stop trying."""
+
+from __future__ import annotations
+
+import random
+import time
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import requests
+
+PATIENCE = 300.0
+"""Seconds of unbroken failure after which a request is given up."""
+
+LONGEST_TOLD_WAIT = 300.0
+"""Seconds to wait at the most for one `Retry-After`; Drift is then asked again."""
+
+_LONGEST_OWN_WAIT = 60.0
+
+
+def waits() -> Generator[float, Exception, None]:
+    """Give the seconds to wait after each failure of one request.
+
+    The form is that of a wait generator of the library `backoff`: primed with `next`, it is sent
+    each failure and gives the wait; when it ends, the request is given up. Time that Drift asked
+    for with `Retry-After` is not failure, and does not count towards `PATIENCE`.
+
+    Yields:
+        Seconds until the next try; random within bounds, so that many clients spread out.
+    """
+    deadline = time.monotonic() + PATIENCE
+    failure = yield 0.0
+    for failures in count():
+        told = told_to_wait(getattr(failure, "response", None))
+        if told:
+            wait = told + random.uniform(0.0, 1.0)  # noqa: S311 - spreads requests, guards nothing
+            deadline += wait
+        else:
+            if time.monotonic() >= deadline:
+                return
+            longest = min(2.0**failures, _LONGEST_OWN_WAIT)
+            wait = random.uniform(longest / 2, longest)  # noqa: S311 - as above
+        failure = yield wait
+
+
+def told_to_wait(response: requests.Response | None) -> float:
+    """Read the wait that a 429 asks for.
+
+    Whether Drift sends `Retry-After` is not known, so both forms that HTTP has are read.
+
+    Args:
+        response: The answer to the failed request, if there was one.
+
+    Returns:
+        Seconds, at most `LONGEST_TOLD_WAIT`; 0 if the answer does not ask for a wait.
+    """
+    if response is None or response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+        return 0.0
+    told = response.headers.get("Retry-After", "").strip()
+    seconds = float(told) if told.isdecimal() else _seconds_until(told, response)
+    return min(max(seconds, 0.0), LONGEST_TOLD_WAIT)
+
+
+def _seconds_until(http_date: str, response: requests.Response) -> float:
+    """Seconds from the answer's own `Date`, so that it does not matter how our clock is set."""
+    try:
+        until = parsedate_to_datetime(http_date)
+        asked = parsedate_to_datetime(response.headers.get("Date", formatdate(usegmt=True)))
+        return (until - asked).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,92 @@
+"""How long to wait, and when to stop."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from singer_sdk.exceptions import RetriableAPIError
+
+from tap_drift.retries import LONGEST_TOLD_WAIT, PATIENCE, told_to_wait, waits
+
+if TYPE_CHECKING:
+    from support import Clock
+
+NOW = 1_700_000_000
+
+
+def response(status: int = 429, **headers: str) -> requests.Response:
+    made = requests.Response()
+    made.status_code = status
+    made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return made
+
+
+def wait_out(clock: Clock, failures: list[Exception]) -> list[float]:
+    """Meet each failure with the wait that it gets, until the request is given up."""
+    waiting, waited = waits(), []
+    next(waiting)
+    for failure in failures:
+        try:
+            waited.append(waiting.send(failure))
+        except StopIteration:
+            break
+        clock.sleep(waited[-1])
+    return waited
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        (formatdate(NOW + 42, usegmt=True), 42),
+        (formatdate(NOW - 42, usegmt=True), 0),
+        ("3600", LONGEST_TOLD_WAIT),
+        (formatdate(NOW + 86400, usegmt=True), LONGEST_TOLD_WAIT),
+        ("soon", 0),
+        ("-5", 0),
+    ],
+)
+def test_both_forms_of_retry_after_are_read(retry_after: str, seconds: float) -> None:
+    date = formatdate(NOW, usegmt=True)
+    assert told_to_wait(response(Retry_After=retry_after, Date=date)) == seconds
+
+
+def test_without_retry_after_nobody_is_told_to_wait() -> None:
+    assert told_to_wait(response()) == 0
+    assert told_to_wait(None) == 0
+
+
+def test_a_server_error_does_not_tell_how_long_to_wait() -> None:
+    assert told_to_wait(response(503, Retry_After="7")) == 0
+
+
+def test_a_told_wait_gets_a_little_on_top_and_never_less(clock: Clock) -> None:
+    failure = RetriableAPIError("", response(Retry_After="7"))
+    assert all(7 <= wait <= 8 for wait in wait_out(clock, [failure] * 20))
+
+
+def test_own_waits_grow_to_a_minute_and_differ(clock: Clock) -> None:
+    waited = wait_out(clock, [ConnectionError()] * 8)
+    bounds = [1, 2, 4, 8, 16, 32, 60, 60]
+    assert all(bound / 2 <= wait <= bound for wait, bound in zip(waited, bounds, strict=True))
+
+
+def test_five_minutes_of_unbroken_failure_are_enough(clock: Clock) -> None:
+    start = clock.now
+    wait_out(clock, [ConnectionError()] * 1000)
+    assert PATIENCE <= clock.now - start <= PATIENCE + 60
+
+
+def test_a_429_without_retry_after_uses_up_patience_too(clock: Clock) -> None:
+    failures: list[Exception] = [RetriableAPIError("", response())] * 1000
+    assert len(wait_out(clock, failures)) < 30
+
+
+def test_time_that_drift_asked_for_is_not_failure(clock: Clock) -> None:
+    told = RetriableAPIError("", response(Retry_After="290"))
+    waited = wait_out(clock, [told] * 10 + [ConnectionError()] * 1000)
+    assert sum(waited[10:]) >= PATIENCE - 1

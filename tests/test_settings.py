@@ -1,0 +1,129 @@
+"""What is wrong with a configuration, said before any request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from singer_sdk.exceptions import ConfigValidationError
+from support import TOKEN, sync
+
+from tap_drift.tap import TapDrift
+
+if TYPE_CHECKING:
+    from support import FaultyDrift
+
+GOOD = {"access_token": TOKEN}
+
+
+def complaints(config: dict[str, Any], **options: Any) -> list[str]:
+    with pytest.raises(ConfigValidationError) as error:
+        TapDrift(config=config, **options)
+    return error.value.errors
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "accepted"),
+    [
+        ("access_token", "", "a Drift token by itself"),
+        ("access_token", "Bearer abc", "a Drift token by itself"),
+        ("access_token", "abc\ndef", "a Drift token by itself"),
+        ("access_token", "tökén", "a Drift token by itself"),
+        ("access_token", 12345, "a Drift token by itself"),
+        ("start_date", "yesterday", "a date or date-time"),
+        ("start_date", "2024-13-01", "a date or date-time"),
+        ("start_date", 1686303381300, "a date or date-time"),
+        ("statuses", "open", "a list of open, closed, pending"),
+        ("statuses", ["open", "bulk_sent"], "a list of open, closed, pending"),
+        ("statuses", [1], "a list of open, closed, pending"),
+        ("page_size", 0, "an integer from 1 to 100"),
+        ("page_size", 101, "an integer from 1 to 100"),
+        ("page_size", "abc", "an integer from 1 to 100"),
+        ("page_size", 1.5, "an integer from 1 to 100"),
+        ("request_timeout", 0, "an integer of at least 1"),
+        ("request_timeout", "60", "an integer of at least 1"),
+        ("api_url", "api.drift.com", "an http:// or https:// URL"),
+        ("api_url", "ftp://api.drift.com", "an http:// or https:// URL"),
+        ("api_url", "https://user:pw@api.drift.com", "an http:// or https:// URL"),
+        ("api_url", "https://api.drift.com?x=1", "an http:// or https:// URL"),
+        ("user_agent", "acme\r\nX-Evil: 1", "a line of printable ASCII text"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_accepts_and_not_repeated(
+    setting: str, value: Any, accepted: str
+) -> None:
+    [complaint] = complaints(GOOD | {setting: value})
+    assert complaint.startswith(f"`{setting}` must be {accepted}")
+    assert str(value) not in complaint or str(value) in accepted
+
+
+def test_a_missing_token_is_named_with_the_ways_to_give_it() -> None:
+    [complaint] = complaints({})
+    assert complaint.startswith("`access_token` is missing")
+    assert "TAP_DRIFT_ACCESS_TOKEN" in complaint
+
+
+def test_each_fault_is_said_once() -> None:
+    wrong = {"page_size": 0, "statuses": ["x", "y"], "api_url": "?"}
+    assert [said.split("`")[1] for said in complaints(wrong)] == [
+        "access_token",
+        "statuses",
+        "page_size",
+        "api_url",
+    ]
+
+
+def test_a_setting_of_the_sdks_is_named_too() -> None:
+    [complaint] = complaints(GOOD | {"flattening_max_depth": "deep"})
+    assert complaint.startswith("`flattening_max_depth` must have type")
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-01-31", "2024-01-31T09:00:00Z", "2024-01-31 09:00:00+02:00"]
+)
+def test_dates_may_be_spelled_in_many_ways(value: str) -> None:
+    assert TapDrift(config=GOOD | {"start_date": value})
+
+
+def test_null_is_the_same_as_not_given(drift: FaultyDrift) -> None:
+    nothing = dict.fromkeys(["start_date", "statuses", "page_size", "user_agent"])
+    config = {"access_token": drift.token, "api_url": drift.url}
+    assert sync(config | nothing).ids() == drift.ids()
+    assert complaints({"access_token": None})[0].startswith("`access_token` is missing")
+
+
+def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "TAP_DRIFT_ACCESS_TOKEN": TOKEN,
+        "TAP_DRIFT_START_DATE": "2024-01-31",
+        "TAP_DRIFT_STATUSES": '["open", "closed"]',
+        "TAP_DRIFT_PAGE_SIZE": "50",
+        "TAP_DRIFT_REQUEST_TIMEOUT": "5",
+        "TAP_DRIFT_API_URL": "http://127.0.0.1:1",
+        "TAP_DRIFT_USER_AGENT": "acme",
+        "TAP_DRIFT_FLATTENING_ENABLED": "true",
+        "TAP_DRIFT_FLATTENING_MAX_DEPTH": "2",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert dict(TapDrift(parse_env_config=True).config) == {
+        "access_token": TOKEN,
+        "start_date": "2024-01-31",
+        "statuses": ["open", "closed"],
+        "page_size": 50,
+        "request_timeout": 5,
+        "api_url": "http://127.0.0.1:1",
+        "user_agent": "acme",
+        "flattening_enabled": True,
+        "flattening_max_depth": 2,
+    }
+
+
+@pytest.mark.parametrize("setting", ["PAGE_SIZE", "FLATTENING_MAX_DEPTH", "STREAM_MAPS"])
+def test_what_cannot_be_read_from_the_environment_is_named(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_DRIFT_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv(f"TAP_DRIFT_{setting}", "abc")
+    [complaint] = complaints({}, parse_env_config=True)
+    assert complaint.startswith(f"`{setting.lower()}` must")

@@ -1,0 +1,81 @@
+"""The tap as a Singer tap: the SDK's own tests, discovery, and the words about it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from singer_sdk.testing import get_tap_test_class
+from support import FaultyDrift, sync
+
+from tap_drift.tap import TapDrift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The SDK's tests take their settings when this file is imported: the port is open from then on.
+DRIFT = FaultyDrift()
+CONFIG = {"access_token": DRIFT.token, "api_url": DRIFT.url}
+StandardTests: Any = get_tap_test_class(TapDrift, config=CONFIG, parse_env_config=False)
+
+
+class TestTapDrift(StandardTests):  # type: ignore[misc]  # the SDK makes the class at run time
+    """The SDK's standard tests for taps."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _drift_answers(cls) -> Iterator[None]:
+        with DRIFT:
+            yield
+
+
+def test_primary_keys_are_unique(config: dict[str, Any]) -> None:
+    ids = sync(config).ids()
+    assert len(set(ids)) == len(ids) > 0
+
+
+def test_no_progress_markers_are_left_in_the_final_state(config: dict[str, Any]) -> None:
+    assert set(sync(config).state()["bookmarks"]["conversations"]) == {
+        "replication_key",
+        "replication_key_value",
+    }
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command with no configuration at all."""
+    return subprocess.run(
+        [sys.executable, "-m", "tap_drift", *arguments],
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_discovery_needs_no_configuration_and_complains_of_nothing() -> None:
+    run = command("--discover")
+    [stream] = json.loads(run.stdout)["streams"]
+    assert stream["tap_stream_id"] == "conversations"
+    assert stream["key_properties"] == ["id"]
+    assert stream["replication_key"] == "updatedAt"
+    assert stream["replication_method"] == "INCREMENTAL"
+    assert "WARNING" not in run.stderr
+
+
+def test_every_property_is_described() -> None:
+    [stream] = json.loads(command("--discover").stdout)["streams"]
+    properties = stream["schema"]["properties"]
+    assert set(properties) == {"id", "status", "contactId", "inboxId", "createdAt", "updatedAt"}
+    assert [name for name, kind in properties.items() if len(kind["description"]) < 20] == []
+    nullable = {name for name, kind in properties.items() if "null" in kind["type"]}
+    assert nullable == set(properties) - {"id", "updatedAt"}
+
+
+def test_about_needs_no_configuration_and_hides_the_secret() -> None:
+    about = json.loads(command("--about", "--format=json").stdout)
+    settings = about["settings"]["properties"]
+    assert settings["access_token"]["writeOnly"] is True
+    assert all(settings[name]["title"] and settings[name]["description"] for name in settings)
