@@ -1,0 +1,107 @@
+"""The settings stand in four places, and the commands in two; they say the same."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tap_drift.settings import SETTINGS
+from tap_drift.tap import TapDrift
+
+ROOT = Path(__file__).parents[1]
+SCHEMA: dict[str, Any] = SETTINGS.to_dict()
+NAMES: list[str] = list(SCHEMA["properties"])
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def lines(pattern: str, name: str) -> list[Any]:
+    """What a pattern finds in a file, line by line."""
+    return re.findall(pattern, text(name), re.MULTILINE)
+
+
+def extractor() -> dict[str, Any]:
+    [tap] = yaml.safe_load(text("meltano.yml"))["plugins"]["extractors"]
+    assert isinstance(tap, dict)
+    return tap
+
+
+def default(name: str) -> Any:
+    """The setting's default; the user agent's holds the version, and is not written out."""
+    return None if name == "user_agent" else SCHEMA["properties"][name].get("default")
+
+
+def test_every_setting_is_in_every_place_in_one_order() -> None:
+    assert [setting["name"] for setting in extractor()["settings"]] == NAMES
+    in_capitals = [name.upper() for name in NAMES]
+    assert lines(r"^#? ?TAP_DRIFT_(\w+)=", ".env.example") == in_capitals
+    assert lines(r"^\| `(\w+)` \| (?:string|date|integer|list)", "README.md") == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_meltano_knows_a_setting_as_the_tap_does(name: str) -> None:
+    kind = SCHEMA["properties"][name]
+    [setting] = [setting for setting in extractor()["settings"] if setting["name"] == name]
+    assert setting["label"] == kind["title"]
+    assert setting["description"] == kind["description"]
+    assert setting.get("value") == default(name)
+    assert setting.get("sensitive", False) == kind.get("secret", False)
+    plain = "date_iso8601" if kind.get("format") == "date-time" else kind["type"][0]
+    assert setting["kind"] == plain
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_knows_a_setting_as_the_tap_does(name: str) -> None:
+    [(kind, said, meaning)] = lines(rf"^\| `{name}` \| (.*) \| (.*) \| (.*) \|$", "README.md")
+    assert meaning == SCHEMA["properties"][name]["description"]
+    assert ("secret" in kind) == bool(SCHEMA["properties"][name].get("secret"))
+    assert (said == "required") == (name in SCHEMA["required"])
+    if default(name) is not None:
+        assert said == f"`{default(name)}`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_environment_knows_a_setting_as_the_tap_does(name: str) -> None:
+    kind = SCHEMA["properties"][name]
+    assert f"# {kind['description']}\n" in text(".env.example")
+    if "default" in kind:
+        assert f"# TAP_DRIFT_{name.upper()}={kind['default']}\n" in text(".env.example")
+
+
+def test_meltano_asks_for_what_is_required() -> None:
+    assert extractor()["settings_group_validation"] == [SCHEMA["required"]]
+
+
+def test_meltano_knows_what_the_tap_can_do() -> None:
+    assert set(extractor()["capabilities"]) == {str(able.value) for able in TapDrift.capabilities}
+
+
+@pytest.mark.parametrize("kind", ["loaders"])
+def test_every_loader_has_its_lock_file(kind: str) -> None:
+    plugins = yaml.safe_load(text("meltano.yml"))["plugins"][kind]
+    locks = {path.name for path in (ROOT / "plugins" / kind).iterdir()}
+    assert locks == {f"{plugin['name']}--{plugin['variant']}.lock" for plugin in plugins}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pip install uv && uv run pytest",
+        "pip install uv && uv run drift-sandbox -- meltano run tap-drift target-duckdb",
+    ],
+)
+def test_ci_runs_the_readmes_commands(command: str) -> None:
+    uv = command.removeprefix("pip install uv && ")
+    assert command in text("README.md")
+    assert f"\n{uv}\n" in text(".ci/run")
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    assert lines(r"^## ([\d.]+)", "CHANGELOG.md")[0] == version("tap-drift")
