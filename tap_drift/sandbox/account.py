@@ -113,7 +113,7 @@ def _conversation(
         "inboxId": chance.choices(list(_INBOXES), list(_INBOXES.values()))[0],
         "updatedAt": _epoch_ms(min(begun + quiet, _NOW)),
     }
-    # Drift leaves out what is not set; now and then there is a null instead.
+    # Drift leaves out what is not set. The nulls are ours: whoever reads must bear both.
     if chance.random() < _WITHOUT_CONTACT:
         del conversation["contactId"]
     if chance.random() < _WITHOUT_INBOX:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,9 +19,20 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Serve, and exit: as the command did, or on Ctrl-C."""
+    """Serve, and exit: as the command did, or on Ctrl-C.
+
+    Raises:
+        SystemExit: Always.
+    """
     arguments, command = _split(sys.argv[1:])
     options = _parser().parse_args(arguments)
+    try:
+        sys.exit(_sandbox(options, command))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _sandbox(options: argparse.Namespace, command: list[str]) -> int | str:
     account = Account.from_seed(options.conversations, options.seed)
     try:
         server = SandboxServer(
@@ -30,9 +42,9 @@ def main() -> NoReturn:
             verbose=options.verbose,
         )
     except OSError as error:
-        sys.exit(f"drift-sandbox: cannot listen on port {options.port}: {error.strerror}")
+        return f"drift-sandbox: cannot listen on port {options.port}: {error.strerror}"
     with server:
-        sys.exit(_run(command, server) if command else _serve(server))
+        return _run(command, server) if command else _serve(server)
 
 
 def environment(server: SandboxServer) -> dict[str, str]:
@@ -42,13 +54,16 @@ def environment(server: SandboxServer) -> dict[str, str]:
         server: The sandbox.
 
     Returns:
-        The tap's settings; and Meltano's environment, so that what Meltano keeps of a sandbox is
-        never taken for a real account's state.
+        The tap's settings; Meltano's environment, so that what Meltano keeps of a sandbox is never
+        taken for a real account's state; and that loopback is not reached through a proxy.
     """
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
     return {
         "TAP_DRIFT_API_URL": server.url,
         "TAP_DRIFT_ACCESS_TOKEN": server.token,
         "MELTANO_ENVIRONMENT": "sandbox",
+        "NO_PROXY": direct,
+        "no_proxy": direct,
     }
 
 
@@ -70,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--conversations",
-        type=int,
+        type=_at_least_0,
         default=1000,
         metavar="N",
         help="size of the account (%(default)s)",
@@ -78,12 +93,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=1, help="another seed makes another account (%(default)s)"
     )
-    parser.add_argument("--port", type=int, default=0, help="where to listen (any free port)")
+    parser.add_argument("--port", type=_port, default=0, help="where to listen (any free port)")
     parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="MS", help="milliseconds that an answer takes"
+        "--latency",
+        type=_at_least_0,
+        default=0,
+        metavar="MS",
+        help="milliseconds that an answer takes",
     )
     parser.add_argument("--verbose", action="store_true", help="print each request")
     return parser
+
+
+def _at_least_0(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+def _port(text: str) -> int:
+    if (number := _at_least_0(text)) > 65535:  # noqa: PLR2004 - the ports that there are
+        raise ValueError
+    return number
 
 
 def _serve(server: SandboxServer) -> int:
@@ -94,10 +125,8 @@ def _serve(server: SandboxServer) -> int:
         + "Ctrl-C ends it.",
         flush=True,
     )
-    try:
+    with suppress(KeyboardInterrupt):
         signal.pause()
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 

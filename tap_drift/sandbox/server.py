@@ -55,7 +55,17 @@ class Cursor:
 
     @classmethod
     def first(cls, query: dict[str, list[str]]) -> Cursor:
-        """Take the first request's parameters, with Drift's bounds and defaults."""
+        """Begin at the head, with the first request's parameters.
+
+        Args:
+            query: The parameters.
+
+        Returns:
+            The cursor; Drift's default where a parameter is missing.
+
+        Raises:
+            DriftError: If a parameter is out of Drift's bounds.
+        """
         limit = query.get("limit", ["25"])[-1]
         if not limit.isdecimal() or not 1 <= int(limit) <= _LARGEST_PAGE:
             raise _invalid(f"limit must be between 1 and {_LARGEST_PAGE}")
@@ -66,7 +76,17 @@ class Cursor:
 
     @classmethod
     def from_token(cls, token: str) -> Cursor:
-        """Take up where the page before ended."""
+        """Take up where the page before ended.
+
+        Args:
+            token: A page token.
+
+        Returns:
+            The cursor.
+
+        Raises:
+            DriftError: If the token is none of ours.
+        """
         try:
             parts = parse_qs(base64.urlsafe_b64decode(token).decode(), strict_parsing=True)
             place = -int(parts["updatedAt"][0]), int(parts["id"][0])
@@ -119,7 +139,11 @@ class SandboxHandler(BaseHTTPRequestHandler):
             return error.answer
 
     def send(self, answer: Answer) -> None:
-        """Send an answer: text as it is, anything else as JSON."""
+        """Send an answer.
+
+        Args:
+            answer: Its body is sent as it is if it is text, anything else as JSON.
+        """
         body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
         payload = body.encode()
         self.send_response(answer.status)
@@ -171,6 +195,11 @@ class SandboxServer(ThreadingHTTPServer):
         self.token = token
         self.latency = latency
         self.verbose = verbose
+
+    def handle_error(self, *request: Any) -> None:
+        """Report a fault, but say nothing of a client that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*request)
 
     @property
     def url(self) -> str:

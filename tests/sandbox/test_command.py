@@ -101,6 +101,20 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert run.stderr == f"drift-sandbox: cannot listen on port {port}: Address already in use\n"
 
 
+@pytest.mark.parametrize(
+    "option", [["--port", "65536"], ["--port", "-1"], ["--latency", "-5"], ["--conversations", "x"]]
+)
+def test_a_wrong_option_is_named(option: list[str]) -> None:
+    run = sandbox(*option, "--", "true")
+    assert run.returncode == 2
+    assert f"argument {option[0]}: invalid" in run.stderr
+
+
+def test_loopback_is_not_asked_through_a_proxy() -> None:
+    run = sandbox("--", sys.executable, "-c", ENVIRONMENT)
+    assert json.loads(run.stdout)["no_proxy"].endswith("127.0.0.1")
+
+
 def test_it_imports_nothing_but_the_standard_library() -> None:
     script = (
         "import sys; before = set(sys.modules); import tap_drift.sandbox.command;"
