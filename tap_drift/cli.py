@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,40 +15,39 @@ import click
 import requests
 from jsonschema import Draft202012Validator
 from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
+from typing_extensions import override
 
 from tap_drift.errors import cause
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger("tap-drift")
 
-_FILES = {
-    "state": Draft202012Validator(
-        {
-            "type": "object",
-            "properties": {
-                "bookmarks": {"type": "object", "additionalProperties": {"type": "object"}}
-            },
-        }
-    ),
-    "catalog": Draft202012Validator(
-        {
-            "type": "object",
-            "required": ["streams"],
-            "properties": {
-                "streams": {
-                    "type": "array",
-                    "items": {"type": "object", "required": ["tap_stream_id", "schema"]},
-                }
-            },
-        }
-    ),
+_KINDS = {
+    "state": "an object with `bookmarks`, as the last STATE message of a run has in `value`",
+    "catalog": "an object with `streams`, as --discover prints it",
+}
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "state": {
+        "type": "object",
+        "anyOf": [{"maxProperties": 0}, {"required": ["bookmarks"]}],
+        "properties": {"bookmarks": {"type": "object", "additionalProperties": {"type": "object"}}},
+    },
+    "catalog": {
+        "type": "object",
+        "required": ["streams"],
+        "properties": {
+            "streams": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["tap_stream_id", "schema"],
+                    "properties": {"schema": {"type": "object"}},
+                },
+            }
+        },
+    },
 }
 
 
@@ -58,19 +58,27 @@ class DriftCommand(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command, and exit.
 
+        Args:
+            args: click's.
+            kwargs: click's.
+
+        Returns:
+            Nothing.
+
         Raises:
             SystemExit: Always: 0 if all went well, 2 if the command line was wrong, else 1.
         """
-        logging.captureWarnings(capture=True)
+        if sys.stdout is None:
+            sys.exit("tap-drift: standard output is closed; there is nowhere to write to.")
         try:
             with _flushed_output():
                 super().main(*args, **kwargs)
         except BrokenPipeError:
             sys.exit(1)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends in words
             for sentence in sentences(error):
                 logger.error(sentence)  # noqa: TRY400 - the traceback is for DEBUG
-            logger.debug("Where it happened:", exc_info=error)
+            logger.debug("Traceback:\n%s", "".join(traceback.format_tb(error.__traceback__)))
             sys.exit(1)
 
 
@@ -90,8 +98,8 @@ def sentences(error: Exception) -> list[str]:
         return [str(error)]
     if isinstance(error, requests.RequestException):
         return [f"Drift cannot be asked: {cause(error)}. Check `api_url`."]
-    if isinstance(error, OSError):
-        return [f"Cannot write to {error.filename or 'standard output'}: {error.strerror}."]
+    if isinstance(error, OSError) and error.strerror:
+        return [f"Cannot use {error.filename or 'standard output'}: {error.strerror}."]
     unforeseen = (
         f"The run failed with a {type(error).__name__} that tap-drift did not foresee. Set "
         "TAP_DRIFT_LOGLEVEL=DEBUG to see where, and report it."
@@ -105,6 +113,7 @@ def json_file(
     """Check the file given as `--state` or `--catalog`, before the SDK trusts it.
 
     Args:
+        _context: click's.
         option: Which of the two.
         file: The file, open; None if the option was not given.
 
@@ -112,20 +121,18 @@ def json_file(
         Its text, ready to be read again: it may have been a pipe.
 
     Raises:
-        click.BadParameter: If it is not JSON of that kind.
+        click.BadParameter: If it is not of that kind.
     """
     if file is None:
         return None
+    kind = str(option.name)
     try:
         text = file.read()
-        error = next(_FILES[str(option.name)].iter_errors(json.loads(text)), None)
-    except ValueError:
-        raise click.BadParameter(f"'{file.name}' is not JSON.") from None
-    if error:
-        raise click.BadParameter(
-            f"'{file.name}' is not a Singer {option.name}: {error.json_path} must have "
-            f"{error.validator} {error.validator_value}."
-        )
+        fits = Draft202012Validator(_SCHEMAS[kind]).is_valid(json.loads(text))
+    except (RecursionError, ValueError):
+        fits = False
+    if not fits:
+        raise click.BadParameter(f"'{file.name}' is not a Singer {kind}: {_KINDS[kind]}.")
     return io.StringIO(text)
 
 

@@ -27,7 +27,7 @@ def drift_error(response: requests.Response) -> str:
     """
     try:
         answer = response.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         return ""
     body = answer if isinstance(answer, dict) else {}
     errors = body.get("errors") or [body.get("error")]
@@ -47,7 +47,10 @@ def redirect_target(response: requests.Response) -> str:
     Returns:
         Scheme and host, or `nowhere`.
     """
-    target = urlsplit(response.headers.get("Location", ""))
+    try:
+        target = urlsplit(response.headers.get("Location", ""))
+    except ValueError:
+        return "nowhere"
     return f"{target.scheme}://{target.hostname}" if target.hostname else "nowhere"
 
 
@@ -61,7 +64,7 @@ def cause(error: BaseException) -> str:
         error: What the HTTP library, or the check of an answer, raised.
 
     Returns:
-        A phrase such as `connection refused`.
+        A phrase such as `Connection refused`.
     """
     while error.__context__ is not None and not isinstance(error, SingerSDKError):
         error = error.__context__

@@ -7,8 +7,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     import requests
+
+
+# A fraction keeps its digits; integers of any size do anyway.
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class WrongShapeError(ValueError):
@@ -20,7 +26,7 @@ class Page:
     """A page of a listing."""
 
     rows: list[dict[str, Any]]
-    """The rows, as Drift sent them and in its order."""
+    """The rows, in Drift's order; as Drift sent them, until they become records."""
 
     next_query: str | None
     """The query of `links.next`, which asks for the page after this one; None on the last page."""
@@ -44,8 +50,8 @@ def read_page(response: requests.Response) -> Page:
         WrongShapeError: If the answer is not of that shape.
     """
     try:
-        answer = response.json(parse_float=Decimal)
-    except ValueError:
+        answer = _DECODER.decode(response.content)
+    except (RecursionError, ValueError):
         raise WrongShapeError("an answer that is not JSON") from None
     rows = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -54,7 +60,9 @@ def read_page(response: requests.Response) -> Page:
 
 
 def _next_query(links: object) -> str | None:
-    link = links.get("next") if isinstance(links, dict) else links
+    if links is not None and not isinstance(links, dict):
+        raise WrongShapeError("`links` that is not an object")
+    link = (links or {}).get("next")
     if not link:
         return None
     query = link.partition("?")[2].partition("#")[0] if isinstance(link, str) else ""

@@ -20,7 +20,10 @@ PATIENCE = 300.0
 LONGEST_TOLD_WAIT = 300.0
 """Seconds to wait at the most for one `Retry-After`; Drift is then asked again."""
 
-_LONGEST_OWN_WAIT = 60.0
+OBEDIENCE = 7200.0
+"""Seconds for which Drift may ask to wait again and again, before that is failure too."""
+
+_OWN_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
 
 def waits() -> Generator[float, Exception, None]:
@@ -28,22 +31,24 @@ def waits() -> Generator[float, Exception, None]:
 
     The form is that of a wait generator of the library `backoff`: primed with `next`, it is sent
     each failure and gives the wait; when it ends, the request is given up. Time that Drift asked
-    for with `Retry-After` is not failure, and does not count towards `PATIENCE`.
+    for with `Retry-After` is not failure, and does not count towards `PATIENCE`; but a Drift that
+    asks for nothing else in `OBEDIENCE` is not going to answer.
 
     Yields:
         Seconds until the next try; random within bounds, so that many clients spread out.
     """
-    deadline = time.monotonic() + PATIENCE
     failure = yield 0.0
+    first = time.monotonic()
+    deadline = first + PATIENCE
     for failures in count():
         told = told_to_wait(getattr(failure, "response", None))
-        if told:
+        if told and time.monotonic() < first + OBEDIENCE:
             wait = told + random.uniform(0.0, 1.0)  # noqa: S311 - spreads requests, guards nothing
             deadline += wait
         else:
             if time.monotonic() >= deadline:
                 return
-            longest = min(2.0**failures, _LONGEST_OWN_WAIT)
+            longest = _OWN_WAITS[min(failures, len(_OWN_WAITS) - 1)]
             wait = random.uniform(longest / 2, longest)  # noqa: S311 - as above
         failure = yield wait
 
@@ -72,5 +77,5 @@ def _seconds_until(http_date: str, response: requests.Response) -> float:
         until = parsedate_to_datetime(http_date)
         asked = parsedate_to_datetime(response.headers.get("Date", formatdate(usegmt=True)))
         return (until - asked).total_seconds()
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return 0.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 from singer_sdk import typing as th
-from singer_sdk.helpers._compat import datetime_fromisoformat
+
+from tap_drift.timestamps import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # Drift's code for each status that the listing can be narrowed to (its page on the listing).
 STATUS_IDS = {"open": 1, "closed": 2, "pending": 3}
+
+_HOST = r"[\w-]{1,63}(\.[\w-]{1,63})*"
+_IPV6 = r"\[[\da-fA-F:.]+\]"
 
 SETTINGS = th.PropertiesList(
     th.Property(
@@ -57,6 +60,16 @@ SETTINGS = th.PropertiesList(
         description="How many conversations to ask for in one request, 1 to 100.",
     ),
     th.Property(
+        "lookback_seconds",
+        th.IntegerType(minimum=0),
+        default=300,
+        title="Lookback",
+        description=(
+            "How many seconds before its bookmark a run reads again, in case Drift lists an update "
+            "late."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=60,
@@ -65,8 +78,9 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "api_url",
-        # No user, query or fragment: requests go to this host, and nothing else is sent along.
-        th.StringType(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+        # No user, query or fragment: requests go to this host, and nothing else is sent along. No
+        # braces: the SDK would put settings in their place.
+        th.StringType(pattern=rf"^https?://({_HOST}|{_IPV6})(:\d{{1,5}})?(/[^\s?#{{}}]*)?$(?!\n)"),
         title="API URL",
         description=(
             "Base URL of every request: a sandbox or a proxy. "
@@ -76,7 +90,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "user_agent",
-        th.StringType(pattern=r"^[!-~]([ -~]*[!-~])?$"),
+        th.StringType(pattern=r"^[!-~]([ -~]*[!-~])?$(?!\n)"),
         default=f"tap-drift/{version('tap-drift')}",
         title="User agent",
         description="How the tap names itself to Drift.",
@@ -88,8 +102,9 @@ _ACCEPTS = {
     "start_date": "a date or date-time, such as 2024-01-31 or 2024-01-31T09:00:00Z",
     "statuses": f"a list of {', '.join(STATUS_IDS)}",
     "page_size": "an integer from 1 to 100",
+    "lookback_seconds": "an integer of at least 0, in seconds",
     "request_timeout": "an integer of at least 1, in seconds",
-    "api_url": "an http:// or https:// URL, without user, query or fragment",
+    "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",
 }
 
@@ -98,7 +113,9 @@ _FORMATS = FormatChecker(formats=())
 
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
-    return not isinstance(value, str) or isinstance(datetime_fromisoformat(value), datetime)
+    if isinstance(value, str):
+        parse(value)
+    return True
 
 
 def defaults(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+from singer_sdk.helpers._compat import datetime_fromisoformat
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -33,8 +35,25 @@ def from_epoch_ms(epoch_ms: int) -> str:
 
     Raises:
         OverflowError: If the moment lies outside the years 1 to 9999.
+        TypeError: If it is not a number.
     """
-    return spell(_EPOCH + timedelta(milliseconds=epoch_ms))
+    return (_EPOCH + epoch_ms * _MILLISECOND).isoformat("T", "milliseconds")
+
+
+def parse(spelled: str) -> datetime:
+    """Read a date-time that was spelled by `spell`, or by a user in another way of ISO 8601.
+
+    Args:
+        spelled: Such as `2023-06-09T09:36:21.300+00:00` or `2023-06-09`.
+
+    Returns:
+        An aware date-time; UTC, if it does not name its zone.
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    moment = datetime_fromisoformat(spelled)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def to_epoch_ms(moment: datetime) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,6 @@ from support import TOKEN, answer
 from tap_drift.cli import sentences
 
 if TYPE_CHECKING:
-    import subprocess
-
     from support import FaultyDrift, RunTap
 
 
@@ -78,11 +78,13 @@ def test_the_test_mode_asks_once(drift: FaultyDrift, tap: RunTap) -> None:
         ("--config", None, "cannot be opened"),
         ("--config", "{", "is not a JSON object"),
         ("--config", "[1]", "is not a JSON object"),
-        ("--state", "{", "is not JSON"),
+        ("--state", "{", "is not a Singer state"),
         ("--state", "[]", "is not a Singer state"),
         ("--state", '{"bookmarks": {"conversations": null}}', "is not a Singer state"),
+        ("--state", '{"type": "STATE", "value": {"bookmarks": {}}}', "is not a Singer state"),
         ("--catalog", "{}", "is not a Singer catalog"),
         ("--catalog", '{"streams": [{}]}', "is not a Singer catalog"),
+        ("--catalog", '{"streams": [{"tap_stream_id": "x", "schema": null}]}', "a Singer catalog"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_named(
@@ -135,8 +137,16 @@ def test_a_full_disk_is_one_sentence(mode: list[str], tap: RunTap) -> None:
     with Path("/dev/full").open("w") as full:
         run = tap("--config=ENV", *mode, stdout=full)
     assert run.returncode == 1
-    assert errors(run) == ["Cannot write to standard output: No space left on device."]
+    assert errors(run) == ["Cannot use standard output: No space left on device."]
     assert "Exception" not in run.stderr
+
+
+def test_a_closed_output_is_one_sentence() -> None:
+    command = f"{sys.executable} -m tap_drift --discover >&-"
+    run = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("tap-drift: standard output is closed")
+    assert "Traceback" not in run.stderr
 
 
 def test_what_nobody_foresaw_is_named_without_its_text() -> None:

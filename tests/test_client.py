@@ -32,6 +32,15 @@ def garbled(handler: SandboxHandler) -> None:
     handler.wfile.write(body)
 
 
+def not_utf_8(handler: SandboxHandler) -> None:
+    """Send text that is not what JSON has to be in."""
+    body = '{"data": [{"id": 1, "updatedAt": 1, "status": "geöffnet"}]}'.encode("latin-1")
+    handler.send_response(HTTPStatus.OK)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
 TRANSIENT = [
     pytest.param(answer(500, ERROR), id="500"),
     pytest.param(answer(502, "<html>Bad gateway</html>"), id="502 in HTML"),
@@ -42,6 +51,8 @@ TRANSIENT = [
     pytest.param(answer(204), id="no content"),
     pytest.param(truncated, id="truncated"),
     pytest.param(garbled, id="garbled"),
+    pytest.param(not_utf_8, id="not UTF-8"),
+    pytest.param(answer(200, "[" * 100_000), id="too deep"),
     pytest.param(reset, id="reset"),
 ]
 
@@ -177,7 +188,7 @@ def test_a_refusal_that_is_not_drifts_points_to_api_url(
     drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(404, "<html>nginx</html>"))
-    with pytest.raises(FatalAPIError, match="no error of Drift's in the answer: check `api_url`"):
+    with pytest.raises(FatalAPIError, match="no error of Drift's in it: check `api_url`"):
         sync(config)
 
 
@@ -191,6 +202,23 @@ def test_a_redirect_is_an_error_and_is_not_followed(
     assert len(drift.requests) == 1
 
 
+@pytest.mark.parametrize("location", ["http://[bad/", "/elsewhere", "http://\xff/"])
+def test_a_redirect_to_nowhere_is_an_error_in_words_too(
+    location: str, drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.faults.append(answer(302, Location=location))
+    with pytest.raises(FatalAPIError, match="answered 302, a redirect to"):
+        sync(config)
+
+
+def test_text_is_utf_8_whatever_the_content_type_says(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    row = '{"data": [{"id": 1, "updatedAt": 1, "status": "geöffnet 🎉"}]}'
+    drift.faults.append(answer(200, row, Content_Type="text/plain"))
+    assert sync(config).records()[0]["status"] == "geöffnet 🎉"
+
+
 def test_a_wait_is_said_with_its_cause(
     drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,6 +227,15 @@ def test_a_wait_is_said_with_its_cause(
     [warning] = [r.getMessage() for r in caplog.records if "Asking again" in r.getMessage()]
     assert "500 on /conversations/list: some_error: something is off" in warning
     assert f"{clock.slept[0]:.1f} s" in warning
+
+
+def test_a_server_error_without_words_does_not_blame_the_settings(
+    drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    drift.faults.append(answer(503))
+    sync(config)
+    assert "/conversations/list failed: 503 on /conversations/list. Asking again" in caplog.text
+    assert clock.slept
 
 
 def test_neither_token_nor_body_is_logged_at_any_level(
@@ -219,8 +256,11 @@ def test_neither_token_nor_body_is_logged_at_any_level(
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ({"updatedAt": 1}, "a row of `conversations` without `id`"),
-        ({"id": None, "updatedAt": 1}, "a row of `conversations` without `id`"),
+        ({"updatedAt": 1}, "a row of `conversations` without a usable `id`"),
+        ({"id": None, "updatedAt": 1}, "a row of `conversations` without a usable `id`"),
+        ({"id": {"a": "my words"}, "updatedAt": "x"}, "without a usable `id`"),
+        ({"id": "my words", "updatedAt": 1}, "without a usable `id`"),
+        ({"id": True, "updatedAt": 1}, "without a usable `id`"),
         ({"id": 5, "updatedAt": "my words"}, "in `updatedAt` of `conversations` 5"),
         ({"id": 5, "updatedAt": 10**18}, "in `updatedAt` of `conversations` 5"),
         ({"id": 5, "updatedAt": 1, "createdAt": {}}, "in `createdAt` of `conversations` 5"),

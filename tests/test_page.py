@@ -55,6 +55,12 @@ def test_a_next_link_that_leads_nowhere_is_not_the_end(link: Any) -> None:
         read_page(response({"data": [], "links": {"next": link}}))
 
 
+@pytest.mark.parametrize("links", [[], [LINK], LINK, 5])
+def test_links_that_are_no_object_are_not_the_end(links: Any) -> None:
+    with pytest.raises(WrongShapeError):
+        read_page(response({"data": [], "links": links}))
+
+
 def test_the_complaint_quotes_nothing_of_the_answer() -> None:
     with pytest.raises(WrongShapeError) as error:
         read_page(response({"messages": "my password is hunter2"}))

@@ -9,7 +9,7 @@ import pytest
 import requests
 from singer_sdk.exceptions import RetriableAPIError
 
-from tap_drift.retries import LONGEST_TOLD_WAIT, PATIENCE, told_to_wait, waits
+from tap_drift.retries import LONGEST_TOLD_WAIT, OBEDIENCE, PATIENCE, told_to_wait, waits
 
 if TYPE_CHECKING:
     from support import Clock
@@ -47,6 +47,7 @@ def wait_out(clock: Clock, failures: list[Exception]) -> list[float]:
         ("3600", LONGEST_TOLD_WAIT),
         (formatdate(NOW + 86400, usegmt=True), LONGEST_TOLD_WAIT),
         ("soon", 0),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 0),
         ("-5", 0),
     ],
 )
@@ -81,9 +82,23 @@ def test_five_minutes_of_unbroken_failure_are_enough(clock: Clock) -> None:
     assert PATIENCE <= clock.now - start <= PATIENCE + 60
 
 
+def test_a_first_request_that_takes_long_to_fail_is_tried_again(clock: Clock) -> None:
+    waiting = waits()
+    next(waiting)
+    clock.sleep(2 * PATIENCE)
+    assert waiting.send(TimeoutError()) > 0
+
+
 def test_a_429_without_retry_after_uses_up_patience_too(clock: Clock) -> None:
     failures: list[Exception] = [RetriableAPIError("", response())] * 1000
     assert len(wait_out(clock, failures)) < 30
+
+
+def test_nobody_waits_for_ever(clock: Clock) -> None:
+    start = clock.now
+    told = RetriableAPIError("", response(Retry_After="1"))
+    assert len(wait_out(clock, [told] * 100_000)) < 100_000
+    assert clock.now - start >= OBEDIENCE
 
 
 def test_time_that_drift_asked_for_is_not_failure(clock: Clock) -> None:

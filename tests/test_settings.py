@@ -8,6 +8,7 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 from support import TOKEN, sync
 
+from tap_drift.settings import SETTINGS
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -40,21 +41,30 @@ def complaints(config: dict[str, Any], **options: Any) -> list[str]:
         ("page_size", 101, "an integer from 1 to 100"),
         ("page_size", "abc", "an integer from 1 to 100"),
         ("page_size", 1.5, "an integer from 1 to 100"),
+        ("lookback_seconds", -1, "an integer of at least 0"),
         ("request_timeout", 0, "an integer of at least 1"),
         ("request_timeout", "60", "an integer of at least 1"),
         ("api_url", "api.drift.com", "an http:// or https:// URL"),
         ("api_url", "ftp://api.drift.com", "an http:// or https:// URL"),
         ("api_url", "https://user:pw@api.drift.com", "an http:// or https:// URL"),
         ("api_url", "https://api.drift.com?x=1", "an http:// or https:// URL"),
+        ("api_url", "https://api.drift.com/{access_token}", "an http:// or https:// URL"),
+        ("api_url", "https://api.drift.com:abc", "an http:// or https:// URL"),
+        ("api_url", "https://api..drift.com", "an http:// or https:// URL"),
+        ("api_url", "https://api.drift.com\n", "an http:// or https:// URL"),
         ("user_agent", "acme\r\nX-Evil: 1", "a line of printable ASCII text"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_accepts_and_not_repeated(
+def test_a_wrong_setting_is_named_with_what_it_accepts(
     setting: str, value: Any, accepted: str
 ) -> None:
     [complaint] = complaints(GOOD | {setting: value})
     assert complaint.startswith(f"`{setting}` must be {accepted}")
-    assert str(value) not in complaint or str(value) in accepted
+
+
+@pytest.mark.parametrize("setting", list(SETTINGS.to_dict()["properties"]))
+def test_a_token_in_the_wrong_place_is_not_repeated(setting: str) -> None:
+    assert TOKEN not in str(complaints(GOOD | {setting: f" {TOKEN} {TOKEN}"}))
 
 
 def test_a_missing_token_is_named_with_the_ways_to_give_it() -> None:
@@ -98,6 +108,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "TAP_DRIFT_START_DATE": "2024-01-31",
         "TAP_DRIFT_STATUSES": '["open", "closed"]',
         "TAP_DRIFT_PAGE_SIZE": "50",
+        "TAP_DRIFT_LOOKBACK_SECONDS": "0",
         "TAP_DRIFT_REQUEST_TIMEOUT": "5",
         "TAP_DRIFT_API_URL": "http://127.0.0.1:1",
         "TAP_DRIFT_USER_AGENT": "acme",
@@ -111,6 +122,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "start_date": "2024-01-31",
         "statuses": ["open", "closed"],
         "page_size": 50,
+        "lookback_seconds": 0,
         "request_timeout": 5,
         "api_url": "http://127.0.0.1:1",
         "user_agent": "acme",
