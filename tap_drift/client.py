@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import logging
-import sys
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import backoff
 import requests
+from singer_sdk import metrics
 from singer_sdk.authenticators import BearerTokenAuthenticator
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError, RetriableAPIError
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams import RESTStream
+from singer_sdk.streams.rest import PageContext
+from typing_extensions import override
 
 from tap_drift.errors import cause, drift_error, redirect_target
 from tap_drift.page import WrongShapeError, read_page
 from tap_drift.retries import waits
 from tap_drift.timestamps import from_epoch_ms, spell
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Iterator
 
     from backoff.types import Details
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
+    from singer_sdk.pagination import BaseAPIPaginator
+
+    from tap_drift.page import Page
+    from tap_drift.writer import MessageWriter
 
 DRIFT = "https://api.drift.com"
 """The host that Drift documents for its listing of conversations."""
@@ -42,6 +45,17 @@ TRANSIENT = (
     requests.exceptions.Timeout,
 )
 """What may pass by itself: a request that fails so is sent again."""
+
+# The SDK says these at INFO or ERROR; our own lines and the error itself say them better.
+_SAID_ALREADY = ("An unhandled error occurred", "Beginning sync of", "Starting incremental sync of")
+
+
+# What a key of each type in a schema is in Python.
+_TYPES = {"integer": int, "string": str}
+
+
+class PageRefusedError(FatalAPIError):
+    """Drift does not know the page that was asked for (400, 404)."""
 
 
 class HeaderAuthenticator(BearerTokenAuthenticator):
@@ -56,37 +70,84 @@ class HeaderAuthenticator(BearerTokenAuthenticator):
         return request
 
 
+class DriftSession(requests.Session):
+    """A session that leaves a redirect alone, and its target unread.
+
+    Drift documents none; to follow one could carry the token to another host.
+    """
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class DriftStream(RESTStream[str]):
     """What all streams of Drift's have in common."""
 
     scope: ClassVar[str]
     """The scope that the token's app needs for this stream."""
 
-    # Drift documents no redirect; to follow one could carry the token to another host.
-    allow_redirects = False
+    # Records are JSON from JSON: there is nothing to conform.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def __init__(self, tap: Tap) -> None:
         super().__init__(tap)
-        self.logger.addFilter(_says_more_than_the_error)
+        self.logger.addFilter(_is_news)
+        self._warned: set[str] = set()
+        # Drift's keys, whichever a catalog may choose for the target.
+        self._keys = tuple(self.primary_keys)
 
     @property
     @override
     def url_base(self) -> str:
+        """The host to ask, and the path that its API begins at; without a slash at the end."""
         return str(self.config.get("api_url", DRIFT)).rstrip("/")
 
     @cached_property
     @override
     def authenticator(self) -> Auth:
+        """What puts the token into each request."""
         return HeaderAuthenticator(token=self.config["access_token"].strip())
+
+    @cached_property
+    @override
+    def requests_session(self) -> requests.Session:
+        """The connections to Drift."""
+        return DriftSession()
 
     @property
     @override
     def timeout(self) -> int:
+        """Seconds to wait for a connection, and for each part of an answer."""
         return int(self.config["request_timeout"])
+
+    @property
+    def writer(self) -> MessageWriter:
+        """Where the messages go."""
+        return cast("MessageWriter", self._tap.message_writer)
+
+    def warn_once(self, message: str) -> None:
+        """Warn, unless that was said before.
+
+        Args:
+            message: What to say.
+        """
+        if message not in self._warned:
+            self._warned.add(message)
+            self.log(message, level=logging.WARNING)
+
+    # One request
 
     @override
     def request_decorator(self, func: RequestFunc) -> RequestFunc:
-        """Send a request again while it fails in ways that may pass; then give up in words."""
+        """Send a request again while it fails in ways that may pass; then give up in words.
+
+        Args:
+            func: Sends a request once.
+
+        Returns:
+            Sends a request until it succeeds, or raises a `FatalAPIError`.
+        """
         retried = backoff.on_exception(
             waits,
             TRANSIENT,
@@ -99,6 +160,11 @@ class DriftStream(RESTStream[str]):
 
     @override
     def backoff_handler(self, details: Details) -> None:
+        """Say what failed, and when it will be tried again.
+
+        Args:
+            details: The failure and the wait, as the library `backoff` gives them.
+        """
         self.log(
             "%s failed: %s. Asking again in %.1f s.",
             self.path,
@@ -114,6 +180,39 @@ class DriftStream(RESTStream[str]):
             "when Drift can be reached."
         )
 
+    @cached_property
+    def _transport(self) -> dict[str, Any]:
+        """Proxies and certificates as the environment has them, looked up once."""
+        session = self.requests_session
+        return {**session.merge_environment_settings(self.url_base, {}, None, None, None)}
+
+    def send(
+        self, request: requests.PreparedRequest, _context: Context | None = None
+    ) -> requests.Response:
+        """Send a request once.
+
+        Args:
+            request: A request that carries the token.
+
+        Returns:
+            An answer that is a page.
+
+        Raises:
+            FatalAPIError: If Drift refuses it.
+            RetriableAPIError: If Drift fails, or sends no page.
+            requests.RequestException: If Drift cannot be reached.
+        """
+        response = self.requests_session.send(request, timeout=self.timeout, **self._transport)
+        point = metrics.Point(
+            "timer",
+            metrics.Metric.HTTP_REQUEST_DURATION,
+            response.elapsed.total_seconds(),
+            {"stream": self.name, "endpoint": self.path, "http_status_code": response.status_code},
+        )
+        self.metrics_logger.debug("METRIC: %s", point)
+        self.validate_response(response)
+        return response
+
     @override
     def validate_response(self, response: requests.Response) -> None:
         """Check that an answer is a page.
@@ -128,6 +227,8 @@ class DriftStream(RESTStream[str]):
         status = response.status_code
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise RetriableAPIError(self.response_error_message(response), response)
+        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+            raise PageRefusedError(self.response_error_message(response))
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise FatalAPIError(self.response_error_message(response))
         try:
@@ -137,7 +238,14 @@ class DriftStream(RESTStream[str]):
 
     @override
     def response_error_message(self, response: requests.Response) -> str:
-        """Say what a status of failure means for the user; of the body, only Drift's error."""
+        """Say what a status of failure means for the user.
+
+        Args:
+            response: Drift's answer.
+
+        Returns:
+            A sentence or a phrase; of the body it quotes Drift's error, and nothing else.
+        """
         status, error = response.status_code, drift_error(response)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return (
@@ -152,11 +260,126 @@ class DriftStream(RESTStream[str]):
             )
         if error:
             return f"Drift answered {status} on {self.path}: {error}"
-        return f"{status} on {self.path}, with no error of Drift's in the answer: check `api_url`."
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return f"{status} on {self.path}, with no error of Drift's in it: check `api_url`"
+        return f"{status} on {self.path}"
+
+    # From page to page
+
+    def pages(self, paginator: BaseAPIPaginator[str | None]) -> Iterator[Page]:
+        """Walk a listing, asking for each page when the one before has been dealt with.
+
+        Args:
+            paginator: Where the walk begins, and where it goes after each page.
+
+        Yields:
+            The pages.
+        """
+        send = self.request_decorator(self.send)
+        with self.get_http_request_counter() as counter:
+            while not paginator.finished:
+                place = PageContext(stream_context=None, next_page_token=paginator.current_value)
+                request = self.get_http_request(page=place)
+                prepared = self.build_prepared_request(
+                    method=request.method,
+                    url=request.url,
+                    params=request.encode_params(),
+                    headers=request.headers,
+                )
+                response = send(prepared, None)
+                counter.increment()
+                yield read_page(response)
+                paginator.advance(response)
+
+    # From row to record
+
+    @cached_property
+    def _date_times(self) -> list[str]:
+        properties = self.schema["properties"].items()
+        return [name for name, kind in properties if kind.get("format") == "date-time"]
+
+    def to_records(self, rows: list[Record]) -> list[Record]:
+        """Turn Drift's epoch milliseconds into date-times where the schema has date-times.
+
+        Args:
+            rows: Rows of a page, as Drift sent them; they become the records.
+
+        Returns:
+            The records.
+
+        Raises:
+            FatalSyncError: If a row has no key, or something else where a time should be.
+        """
+        for key in self._keys:
+            kind = _TYPES[self.schema["properties"][key]["type"]]
+            if not all(type(row.get(key)) is kind for row in rows):
+                raise FatalSyncError(f"Drift sent a row of `{self.name}` without a usable `{key}`.")
+        for name in self._date_times:
+            for row in rows:
+                time = row.get(name)
+                if time is not None:
+                    try:
+                        row[name] = from_epoch_ms(time)
+                    except (TypeError, OverflowError):
+                        raise self._no_time(row, name) from None
+        return rows
+
+    def _no_time(self, row: Record, name: str) -> FatalSyncError:
+        key = ", ".join(str(row[key]) for key in self._keys)
+        return FatalSyncError(
+            f"Drift sent no epoch milliseconds in `{name}` of `{self.name}` {key}."
+        )
+
+    @override
+    def generate_child_contexts(
+        self, record: Record, context: Context | None
+    ) -> Iterable[Context | None]:
+        """Spare every record a copy of itself when there are no children to get it.
+
+        Args:
+            record: The record.
+            context: The context of the stream.
+
+        Returns:
+            A context for each child stream; none without children.
+        """
+        return super().generate_child_contexts(record, context) if self.child_streams else ()
+
+    # From record to message
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether records go out whole and as they are: no stream map, nothing flattened."""
+        names = self.schema["properties"]
+        return (
+            [type(each) for each in self.stream_maps] == [SameRecordTransform]
+            and not self.stream_maps[0].flattening_enabled
+            and all(self.mask["properties", name] for name in names)
+        )
+
+    # Private to the SDK. Its own does for every record what need be done once for a stream, which
+    # is more than half of what a record costs (tests/benchmarks). A test in tests/test_writer.py
+    # fails if it is no longer called.
+    @override
+    def _write_record_message(self, record: Record) -> None:
+        if self._is_plain:
+            self.writer.write_record(self.name, record, self._stream_version)
+            self.state_manager.is_flushed = False
+        else:
+            super()._write_record_message(record)
+
+    # State
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> str | None:
-        """The start of the run, which no bookmark passes; spelled as bookmarks are."""
+        """Give the start of the run, which no bookmark passes.
+
+        Args:
+            context: The context of the stream.
+
+        Returns:
+            The moment, spelled as bookmarks are; None if the stream has no bookmarks.
+        """
         start = super().get_replication_key_signpost(context)
         return spell(start) if start else None
 
@@ -166,50 +389,34 @@ class DriftStream(RESTStream[str]):
 
         The SDK takes the later of the two. A scheduler that sets `start_date` anew for each run
         would then skip what was updated since a run that failed.
+
+        Args:
+            value: The bookmark.
+            start_date_value: The setting.
+
+        Returns:
+            The bookmark.
         """
         return value
 
+    def write_state(self) -> None:
+        """Write a STATE message, unless it would say what the last one said."""
+        self._tap.state_writer.write_state(self.tap_state)
+
+    # Private to the SDK, which has no public place for it; tests/test_ending.py fails if it is no
+    # longer called.
     @override
-    def parse_response(self, response: requests.Response) -> Iterable[Record]:
-        return read_page(response).rows
-
-    @cached_property
-    def _date_times(self) -> list[str]:
-        properties = self.schema["properties"].items()
-        return [name for name, kind in properties if kind.get("format") == "date-time"]
-
-    @override
-    def post_process(self, row: Record, context: Context | None = None) -> Record:
-        """Turn Drift's epoch milliseconds into date-times where the schema has date-times.
-
-        Args:
-            row: A row, as Drift sent it.
-            context: Not used.
-
-        Returns:
-            The record.
-
-        Raises:
-            FatalSyncError: If the row has no id, or something else where a time should be.
-        """
-        for key in self.primary_keys:
-            if row.get(key) is None:
-                raise FatalSyncError(f"Drift sent a row of `{self.name}` without `{key}`.")
-        for name in self._date_times:
-            if row.get(name) is not None:
-                row[name] = self._date_time(row, name)
-        return row
-
-    def _date_time(self, row: Record, name: str) -> str:
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[Record, None, None]:
+        """Let an error that ends the stream be preceded by a STATE for what was written."""
         try:
-            return from_epoch_ms(row[name])
-        except (TypeError, OverflowError):
-            key = ", ".join(str(row[key]) for key in self.primary_keys)
-            raise FatalSyncError(
-                f"Drift sent no epoch milliseconds in `{name}` of `{self.name}` {key}."
-            ) from None
+            yield from super()._sync_records(context, write_messages=write_messages)
+        except Exception:
+            self.writer.flush()
+            self.write_state()
+            raise
 
 
-def _says_more_than_the_error(record: logging.LogRecord) -> bool:
-    """Drop the SDK's line before every error that ends a stream: the error speaks for itself."""
-    return not record.msg.startswith("An unhandled error occurred")
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_SAID_ALREADY)

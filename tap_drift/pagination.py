@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qs
 
 from singer_sdk.exceptions import FatalAPIError
 from singer_sdk.pagination import BaseAPIPaginator
+from typing_extensions import override
 
 from tap_drift.page import read_page
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import requests
+
+
+Follow: TypeAlias = "Callable[[str | None], str | None]"
+"""Told the query of a page's link (None on the last page), says which query to go on with; None
+ends the walk."""
+
+
+def as_linked(query: str | None) -> str | None:
+    """Go where the link says."""
+    return query
 
 
 class NextLinkPaginator(BaseAPIPaginator[str | None]):
@@ -26,36 +34,45 @@ class NextLinkPaginator(BaseAPIPaginator[str | None]):
     Drift keeps the limit and the filter of the first request (its page on the listing).
     """
 
-    def __init__(self) -> None:
-        super().__init__(None)
-        # Hashes, not the tokens: a long listing has very many.
-        self._seen: set[int] = set()
+    def __init__(self, follow: Follow = as_linked) -> None:
+        """Begin at the first page.
 
-    @override
-    def continue_if_empty(self, response: requests.Response) -> bool:
-        """A page without rows is not the end; only a page without a next link is."""
-        return True
+        Args:
+            follow: Where to go after each page.
+        """
+        super().__init__(None)
+        self._follow = follow
+        self._seen: set[int] = set()
 
     @override
     def get_next(self, response: requests.Response) -> str | None:
         """Give the query that asks for the next page.
 
         Args:
-            response: The page just read.
+            response: The page just dealt with.
 
         Returns:
-            The query of its `links.next`, or None if it is the last page.
+            The query to go on with, or None at the end.
 
         Raises:
-            FatalAPIError: If that query was met before in this walk, which would never end.
+            FatalAPIError: If its page token was met before in this walk, which would never end.
         """
-        query = read_page(response).next_query
+        link = read_page(response).next_query
+        query = self._follow(link)
+        if query != link and _token(query) in self._seen:
+            query = link  # what a jump leads to was read on the way there
         if query is None:
             return None
-        if hash(query) in self._seen:
+        token = _token(query)
+        if token in self._seen:
             raise FatalAPIError(
                 f"Drift's pages go in a circle: page {self.count} links to a page that was read "
                 "before. Not all could be read; run again, and tell Drift's support if it stays so."
             )
-        self._seen.add(hash(query))
+        self._seen.add(token)
         return query
+
+
+def _token(query: str | None) -> int:
+    """A hash of the page token, not the token: a long listing has very many."""
+    return hash(parse_qs(query or "").get("page_token", [query])[0])

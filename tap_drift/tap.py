@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.helpers._compat import datetime_fromisoformat
+from typing_extensions import override
 
 from tap_drift.cli import DriftCommand, json_file
 from tap_drift.settings import SETTINGS, defaults, faults
 from tap_drift.streams import ConversationsStream
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_drift.timestamps import parse
+from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from singer_sdk.plugin_base import _ConfigInput
     from singer_sdk.streams import Stream
@@ -33,9 +31,12 @@ class TapDrift(Tap):
 
     name = "tap-drift"
     config_jsonschema = SETTINGS.to_dict()
+    message_writer_class = MessageWriter
+    message_writer: MessageWriter
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
+        """Give all streams that there are; needs no configuration and no network."""
         return [ConversationsStream(self)]
 
     @override
@@ -51,7 +52,7 @@ class TapDrift(Tap):
         for stream, bookmark in state.get("bookmarks", {}).items():
             value = bookmark.get("replication_key_value")
             try:
-                datetime_fromisoformat(value or "1970-01-01")
+                parse(value or "1970-01-01")
             except (TypeError, ValueError):
                 fault = (
                     f"The state's `replication_key_value` of `{stream}` is not a date-time: give "
@@ -60,9 +61,29 @@ class TapDrift(Tap):
                 raise ConfigValidationError("The state is wrong", errors=[fault]) from None
         super().load_state(state)
 
-    # The SDK has no public way to word the faults of a configuration, and its own words repeat
-    # the value, which may be the token. Both of these are private; tests/test_settings.py fails
-    # if they are no longer called.
+    # Private to the SDK, whose own ends the run with exit code 0, and may write into the middle of
+    # a line; tests/test_ending.py fails if it is no longer called.
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with a last STATE, and as a shell tells of a program that a signal ended.
+
+        Args:
+            signum: The signal.
+            frame: Not used.
+        """
+        self.message_writer.between_lines(lambda: self._end(128 + signum))
+
+    def _end(self, status: int) -> NoReturn:
+        self.message_writer.flush()
+        # With batches, what was read may still wait in a file that nobody was told of.
+        if not self.config.get("batch_config"):
+            self.state_writer.write_state(self.state)
+        self.logger.info("Stopped by a signal; the next run goes on from the last STATE.")
+        sys.exit(status)
+
+    # The SDK has no public way to word the faults of a configuration, and its own words repeat the
+    # value, which may be the token. These two, and what they use of the SDK's, are private;
+    # tests/test_settings.py fails if they are no longer called.
 
     @property
     def _env_var_config(self) -> dict[str, Any]:
@@ -93,7 +114,19 @@ class TapDrift(Tap):
     def cb_config(
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> _ConfigInput:
-        """Read the files given as `--config`, or complain in a sentence."""
+        """Read what is given as `--config`.
+
+        Args:
+            ctx: click's.
+            param: click's.
+            value: Paths of JSON files, and `ENV` for the environment.
+
+        Returns:
+            The settings in the files, and whether to read the environment.
+
+        Raises:
+            click.BadParameter: If a file cannot be read, or is not a JSON object.
+        """
         files = ", ".join(value)
         try:
             return super().cb_config(ctx, param, value)
@@ -105,7 +138,7 @@ class TapDrift(Tap):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        """The SDK's command, ending as `DriftCommand` ends."""
+        """Give the SDK's command, ending as `DriftCommand` ends."""
         command = super().get_singer_command()
         for option in command.params:
             if option.name in {"state", "catalog"}:

@@ -11,14 +11,17 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from singer_sdk.singerlib.encoding.simple import Message, SimpleSingerWriter
-
 from tap_drift.sandbox.account import Account, position
 from tap_drift.sandbox.server import Answer, SandboxHandler, SandboxServer
 from tap_drift.tap import TapDrift
+from tap_drift.timestamps import from_epoch_ms
+from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     import subprocess
+
+# What target-duckdb needs: the last DuckDB that it loads into without loss has wheels up to 3.13.
+TARGET_PYTHON = ">=3.10,<3.14"
 
 TOKEN = "t0ken-that-nobody-may-see"
 
@@ -33,10 +36,15 @@ class FaultyHandler(SandboxHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         self.server.requests.append(self.path)
+        self.server.before_answer(len(self.server.requests))
         if self.server.faults:
             self.server.faults.popleft()(self)
         else:
             super().do_GET()
+
+
+def nothing(_request: int) -> None:
+    """What happens before an answer, if nobody said otherwise."""
 
 
 class FaultyDrift(SandboxServer):
@@ -47,9 +55,7 @@ class FaultyDrift(SandboxServer):
         super().__init__(account, token=TOKEN, handler=FaultyHandler)
         self.requests: list[str] = []
         self.faults: deque[Fault] = deque()
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing when a client goes away: some tests have it do so."""
+        self.before_answer: Callable[[int], None] = nothing
 
     def queries(self) -> list[dict[str, list[str]]]:
         """The parameters of each request so far."""
@@ -67,14 +73,49 @@ class FaultyDrift(SandboxServer):
         self.account.conversations.sort(key=position)
 
 
-class Messages(SimpleSingerWriter):
+class Table:
+    """What a target holds that upserts by key, and the state that it keeps with it.
+
+    It commits when a STATE comes: of a run that is cut, what came after the last STATE is lost.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[str, str]] = {}
+        self.state: dict[str, Any] | None = None
+
+    def load(self, messages: list[dict[str, Any]]) -> None:
+        """Take what a run said, as far as it said it."""
+        waiting: dict[int, tuple[str, str]] = {}
+        for message in messages:
+            if message["type"] == "RECORD":
+                record = message["record"]
+                waiting[record["id"]] = record["status"], record["updatedAt"]
+            if message["type"] == "STATE":
+                self.rows |= waiting
+                waiting = {}
+                self.state = message["value"]
+
+    def missing(self, drift: FaultyDrift) -> dict[int, Any]:
+        """The conversations that are not here as they are in the account, or not there at all."""
+        account = {
+            c["id"]: (c["status"], from_epoch_ms(c["updatedAt"]))
+            for c in drift.account.conversations
+        }
+        return dict(set(account.items()) ^ set(self.rows.items()))
+
+
+class Messages(MessageWriter):
     """Collects Singer messages, each as it would stand on standard output."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.all: list[dict[str, Any]] = []
 
-    def write_message(self, message: Message) -> None:
-        self.all.append(json.loads(self.format_message(message)))
+    def add(self, line: bytes) -> None:
+        self.all.append(json.loads(line))
+
+    def flush(self) -> None:
+        """Nothing waits to go anywhere."""
 
     def records(self) -> list[dict[str, Any]]:
         return [message["record"] for message in self.all if message["type"] == "RECORD"]

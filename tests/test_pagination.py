@@ -53,7 +53,8 @@ def test_a_page_without_a_next_link_is_the_end(
 def test_a_circle_of_any_length_is_an_error(
     length: int, drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
-    circle = [page(row(number), next=link(f"{number % length}")) for number in range(50)]
+    links = [link(f"{number % length}&request={number}") for number in range(50)]
+    circle = [page(row(number), next=links[number]) for number in range(50)]
     drift.faults.extend([page(row(100), next=link("start")), *circle])
     with pytest.raises(FatalAPIError, match="go in a circle"):
         sync(config)

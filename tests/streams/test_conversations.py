@@ -165,6 +165,17 @@ def test_a_status_filter_holds_on_every_page(drift: FaultyDrift, config: dict[st
     assert sync(config | {"statuses": ["closed"], "page_size": 20}).ids() == closed
 
 
+def test_a_catalog_may_choose_other_keys_and_no_replication_key(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    catalog = discovered()
+    catalog["streams"][0] |= {"key_properties": ["status", "id"], "replication_key": None}
+    catalog["streams"][0]["metadata"][-1]["metadata"].pop("replication-key")
+    messages = sync(config, catalog=catalog)
+    assert messages.all[0]["key_properties"] == ["status", "id"]
+    assert sync(config, messages.state(), catalog).ids() == drift.ids()
+
+
 def test_an_empty_account_is_no_error(drift: FaultyDrift, config: dict[str, Any]) -> None:
     drift.account.conversations.clear()
     messages = sync(config)
@@ -178,6 +189,32 @@ def test_fields_can_be_deselected(config: dict[str, Any]) -> None:
         entry["metadata"]["selected"] = "status" not in entry["breadcrumb"]
     assert all("status" not in record for record in sync(config, catalog=catalog).records())
     assert len(sync(config, catalog=catalog).records()) == 250
+
+
+def test_records_are_the_same_whether_the_sdk_or_the_tap_writes_them(
+    config: dict[str, Any],
+) -> None:
+    """A map that changes nothing takes the SDK's way, record by record."""
+    through_the_sdk = sync(config | {"stream_maps": {"conversations": {"status": "status"}}})
+    assert through_the_sdk.records() == sync(config).records()
+    for message in (through_the_sdk.all[5], sync(config).all[5]):
+        assert set(message) == {"type", "stream", "record", "time_extracted"}
+
+
+def test_a_flattened_schema_is_followed(drift: FaultyDrift, config: dict[str, Any]) -> None:
+    flat = config | {"flattening_enabled": True, "flattening_max_depth": 1}
+    assert sync(flat).ids() == drift.ids()
+
+
+def test_a_full_table_has_a_version_if_asked_to(config: dict[str, Any]) -> None:
+    catalog = discovered()
+    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
+    messages = sync(config | {"emit_activate_version_messages": True}, catalog=catalog)
+    versions = {
+        m.get("version") for m in messages.all if m["type"] in {"RECORD", "ACTIVATE_VERSION"}
+    }
+    assert len(versions) == 1
+    assert None not in versions
 
 
 def test_the_sdks_own_settings_keep_working(config: dict[str, Any]) -> None:

@@ -1,0 +1,411 @@
+"""Nothing is lost, whatever happens during a walk, and nothing is read without need."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from singer_sdk.exceptions import FatalAPIError
+from support import FaultyDrift, FaultyHandler, Messages, Table, answer, nothing, page, sync
+
+from tap_drift.sandbox.account import Account
+from tap_drift.sandbox.server import Answer
+from tap_drift.streams import conversations as stream
+from tap_drift.tap import TapDrift
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PAGE = 5
+CONVERSATIONS = 47
+
+
+class OffsetHandler(FaultyHandler):
+    """Pages by offset instead of by key, as Drift might: rows move while somebody pages."""
+
+    def answer(self) -> Answer:
+        token = self.server.queries()[-1]["page_token"][0]
+        start = int(base64.b64decode(token)) if token else 0
+        listing = self.server.account.conversations
+        following = base64.b64encode(str(start + PAGE).encode()).decode()
+        more = start + PAGE < len(listing)
+        links = {"next": f"https://api.drift.com/x?page_token={following}"} if more else {}
+        return Answer(HTTPStatus.OK, {"data": listing[start : start + PAGE], "links": links})
+
+
+@pytest.fixture(params=["keyset", "offset"])
+def small(request: pytest.FixtureRequest) -> Iterator[FaultyDrift]:
+    """A small account; its cursors are of one kind or the other."""
+    with FaultyDrift(Account.from_seed(CONVERSATIONS, seed=3)) as server:
+        if request.param == "offset":
+            server.RequestHandlerClass = OffsetHandler
+        yield server
+
+
+@pytest.fixture
+def strict(small: FaultyDrift) -> dict[str, Any]:
+    """Settings that forgive nothing: small pages, and no looking back."""
+    url, token = small.url, small.token
+    return {"api_url": url, "access_token": token, "page_size": PAGE, "lookback_seconds": 0}
+
+
+@pytest.fixture(params=[1, 3])
+def _states(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A STATE message after every page, or after every third."""
+    monkeypatch.setattr(stream, "PAGES_PER_STATE", request.param)
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def unrest(drift: FaultyDrift, seed: int) -> Callable[[int], None]:
+    """Let a few conversations change before each answer, the newest and the oldest among them."""
+    chance = random.Random(seed)
+
+    def change(_request: int) -> None:
+        for _ in range(chance.choice([0, 0, 1, 3])):
+            conversation = chance.choice(drift.ids())
+            drift.update(conversation, now(), status=f"changed-{chance.random()}")
+
+    return change
+
+
+class Cut(Exception):  # noqa: N818 - it is no error of the tap's
+    """Somebody pulls the plug."""
+
+
+class CutMessages(Messages):
+    """Takes so many messages, and then no more."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__()
+        self.takes = takes
+
+    def add(self, line: bytes) -> None:
+        if len(self.all) == self.takes:
+            raise Cut
+        super().add(line)
+
+
+def run_cut(config: dict[str, Any], table: Table, takes: int) -> bool:
+    """Run until so many messages are out; what the table keeps of them is what it committed.
+
+    Returns:
+        Whether the run came to its end before.
+    """
+    messages = CutMessages(takes)
+    try:
+        sync(config, table.state, messages=messages)
+    except Cut:
+        return False
+    finally:
+        table.load(messages.all)
+    return True
+
+
+# What it costs
+
+
+def requests_of(drift: FaultyDrift, config: dict[str, Any], state: dict[str, Any] | None) -> int:
+    before = len(drift.requests)
+    sync(config, state)
+    return len(drift.requests) - before
+
+
+def test_nothing_new_costs_one_request(drift: FaultyDrift, config: dict[str, Any]) -> None:
+    state = sync(config).state()
+    assert requests_of(drift, config, state) == 1
+
+
+@pytest.mark.parametrize(("changed", "requests"), [(1, 1), (37, 1), (98, 1), (99, 2), (137, 2)])
+def test_a_change_costs_its_pages_and_at_most_one_more(
+    changed: int, requests: int, drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    state = sync(config).state()
+    for conversation in drift.ids()[-changed:]:
+        drift.update(conversation, now())
+    assert requests_of(drift, config, state) == requests <= -(-changed // 100) + 1
+
+
+def test_start_date_bounds_what_is_read(drift: FaultyDrift, config: dict[str, Any]) -> None:
+    newest = drift.account.conversations[10]["updatedAt"] / 1000
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest))
+    assert requests_of(drift, config | {"start_date": start}, None) == 1
+
+
+def test_a_cut_run_costs_what_it_had_left(drift: FaultyDrift, config: dict[str, Any]) -> None:
+    small_pages = config | {"page_size": 10}
+    drift.before_answer = lambda number: (
+        drift.faults.append(answer(400, {})) if number == 13 else None
+    )
+    messages = Messages()
+    with pytest.raises(FatalAPIError):
+        sync(small_pages, messages=messages)
+    table = Table()
+    table.load(messages.all)
+    assert len(table.rows) == 120
+    assert requests_of(drift, small_pages, table.state) == 1 + 13
+    table.load(sync(small_pages, table.state).all)
+    assert table.missing(drift) == {}
+
+
+# The look back
+
+
+def test_what_is_just_before_the_bookmark_is_emitted_again(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    head = drift.account.conversations[0]["updatedAt"]
+    state = sync(config).state()
+    at_the_limit, beyond = drift.ids()[1:3]
+    drift.update(at_the_limit, head - 300_000)
+    drift.update(beyond, head - 300_001)
+    assert sync(config, state).ids() == [drift.ids()[0], at_the_limit]
+    assert sync(config | {"lookback_seconds": 0}, state).ids() == drift.ids()[:1]
+
+
+# While the account changes
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_runs_over_a_changing_account_miss_nothing(
+    seed: int, small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    table = Table()
+    small.before_answer = unrest(small, seed)
+    for _ in range(4):
+        table.load(sync(strict, table.state).all)
+    small.before_answer = nothing
+    table.load(sync(strict, table.state).all)
+    assert table.missing(small) == {}
+
+
+@pytest.mark.usefixtures("_states")
+@pytest.mark.parametrize("seed", range(15))
+def test_runs_cut_again_and_again_over_a_changing_account_miss_nothing(
+    seed: int, small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    """Cut while walking, while catching up, and twice in a row."""
+    table, chance = Table(), random.Random(seed)
+    small.before_answer = unrest(small, seed)
+    for _ in range(8):
+        run_cut(strict, table, takes=chance.randrange(2, 40))
+    small.before_answer = nothing
+    table.load(sync(strict, table.state).all)
+    table.load(sync(strict, table.state).all)
+    assert table.missing(small) == {}
+
+
+@pytest.mark.usefixtures("_states")
+def test_a_run_cut_after_any_message_misses_nothing(
+    small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    small.before_answer = unrest(small, seed=1)
+    takes, done = 1, False
+    while not done:
+        table = Table()
+        done = run_cut(strict, table, takes)
+        table.load(sync(strict, table.state).all)
+        quiet, small.before_answer = small.before_answer, nothing
+        table.load(sync(strict, table.state).all)
+        small.before_answer = quiet
+        assert table.missing(small) == {}, takes
+        takes += 1
+    assert takes > CONVERSATIONS
+
+
+@pytest.mark.parametrize("failing", range(1, 10))
+def test_a_run_that_fails_at_any_page_says_what_it_has_and_misses_nothing(
+    failing: int, small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    change = unrest(small, seed=failing)
+
+    def fail(request: int) -> None:
+        change(request)
+        if request == failing:
+            small.faults.append(answer(403))
+
+    small.before_answer, messages, table = fail, Messages(), Table()
+    with pytest.raises(FatalAPIError):
+        sync(strict, messages=messages)
+    table.load(messages.all)
+    assert set(table.rows) == set(messages.ids())
+    table.load(sync(strict, table.state).all)
+    small.before_answer = nothing
+    table.load(sync(strict, table.state).all)
+    assert table.missing(small) == {}
+
+
+# Where a cut walk goes on
+
+
+def cut_after_three_pages(drift: FaultyDrift, config: dict[str, Any]) -> Table:
+    table, messages = Table(), Messages()
+    drift.faults.extend([lambda handler: handler.send(handler.answer())] * 3 + [answer(403)])
+    with pytest.raises(FatalAPIError):
+        sync(config, messages=messages)
+    table.load(messages.all)
+    assert len(table.rows) == 3 * PAGE
+    drift.requests.clear()
+    return table
+
+
+def resume(table: Table) -> dict[str, Any]:
+    assert table.state
+    point: dict[str, Any] = table.state["bookmarks"]["conversations"]["resume"]
+    return point
+
+
+def test_a_resume_point_says_what_was_covered(small: FaultyDrift, strict: dict[str, Any]) -> None:
+    point = resume(cut_after_three_pages(small, strict))
+    listing = sync(strict).records()
+    assert point["newest"] == listing[0]["updatedAt"]
+    assert point["oldest"] == listing[3 * PAGE - 1]["updatedAt"]
+    assert point["next"].startswith("page_token=")
+
+
+def test_once_the_walk_is_complete_the_resume_point_is_gone(
+    small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    table = cut_after_three_pages(small, strict)
+    head = sync(strict, table.state).state()
+    assert set(head["bookmarks"]["conversations"]) == {"replication_key", "replication_key_value"}
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_page_token_that_drift_refuses_costs_pages_and_no_rows(
+    status: int,
+    small: FaultyDrift,
+    strict: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = cut_after_three_pages(small, strict)
+    small.before_answer = lambda number: (
+        small.faults.append(answer(status)) if number == 2 else None
+    )
+    second = sync(strict, table.state)
+    assert len(second.ids()) == CONVERSATIONS - 3 * PAGE + 3
+    table.load(second.all)
+    assert table.missing(small) == {}
+    assert "its page token is of no use any more" in caplog.text
+
+
+def test_a_refusal_that_has_nothing_to_do_with_a_resume_point_is_an_error(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.faults.extend([lambda handler: handler.send(handler.answer()), answer(404)])
+    with pytest.raises(FatalAPIError):
+        sync(config)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"statuses": ["closed", "open", "pending"]},
+        {"start_date": "2019-03-05"},
+    ],
+)
+def test_a_resume_point_of_another_filter_is_dropped(
+    change: dict[str, Any], drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    bounded = config | {"page_size": PAGE, "start_date": "2020-01-01"}
+    table = cut_after_three_pages(drift, bounded)
+    wanted = sync(bounded | change).ids()
+    assert sync(bounded | change, table.state).ids() == wanted
+
+
+def test_a_forced_full_table_drops_it_and_leaves_the_bookmark(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    table = cut_after_three_pages(drift, config | {"page_size": PAGE})
+    assert table.state
+    bookmark = {"replication_key": "updatedAt", "replication_key_value": "2020-01-01T00:00:00Z"}
+    table.state["bookmarks"]["conversations"] |= bookmark
+    catalog = dict(TapDrift(validate_config=False).catalog_dict)
+    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
+    messages = sync(config, table.state, catalog)
+    assert messages.ids() == drift.ids()
+    assert messages.state()["bookmarks"]["conversations"] == bookmark
+
+
+def test_a_state_of_another_version_is_walked_whole(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    table = cut_after_three_pages(drift, config | {"page_size": PAGE})
+    resume(table)["version"] = 0
+    assert sync(config, table.state).ids() == drift.ids()
+
+
+# What the order is worth
+
+
+def rows(*times: int | None) -> list[dict[str, Any]]:
+    return [{"id": number, "updatedAt": time} for number, time in enumerate(times)]
+
+
+def test_where_the_order_breaks_all_is_read_with_one_warning(
+    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    link = "https://api.drift.com/x?page_token="
+    drift.faults.append(page(*rows(now(), 2, 1, 4), next=f"{link}a"))
+    drift.faults.extend([page(*rows(2, 3), next=f"{link}b"), page(*rows(6, 5, 7))])
+    assert requests_of(drift, config | {"start_date": "2020-01-01"}, None) == 3
+    assert caplog.text.count("does not list conversations by `updatedAt`") == 1
+
+
+def test_where_the_order_breaks_the_bookmark_is_still_right(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    day = 86_400_000
+    link = "https://api.drift.com/x?page_token=a"
+    drift.faults.extend([page(*rows(5 * day, 7 * day), next=link), page(*rows(9 * day, day))])
+    messages = sync(config)
+    bookmark = messages.state()["bookmarks"]["conversations"]["replication_key_value"]
+    assert bookmark == "1970-01-10T00:00:00.000+00:00"
+    assert len(messages.ids()) == 4
+
+
+def test_rows_without_a_time_are_emitted_with_one_warning(
+    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    state = sync(config).state()
+    drift.faults.append(page(*rows(now(), None, now() - 1000, None, 5)))
+    messages = sync(config, state)
+    assert messages.ids() == [0, 1, 2, 3]
+    assert caplog.text.count("without `updatedAt`") == 1
+
+
+# What state says
+
+
+def test_a_state_goes_out_every_ten_pages_and_is_in_the_sdks_form_at_the_end(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    messages = sync(config | {"page_size": 10})
+    kinds = [message["type"] for message in messages.all]
+    assert kinds == ["SCHEMA", *(["RECORD"] * 100 + ["STATE"]) * 2, *["RECORD"] * 50, "STATE"]
+    states = [m["value"]["bookmarks"]["conversations"] for m in messages.all if "value" in m]
+    assert [set(state) >= {"resume"} for state in states] == [True, True, False]
+    assert "progress_markers" not in json.dumps(messages.all)
+    assert drift.ids() == messages.ids()
+
+
+def test_a_batch_is_claimed_when_it_is_written(
+    drift: FaultyDrift, config: dict[str, Any], tmp_path: Any
+) -> None:
+    storage = {"root": f"file://{tmp_path}", "prefix": "batch-"}
+    batch = {"encoding": {"format": "jsonl"}, "storage": storage, "batch_size": 100}
+    messages = sync(config | {"page_size": 10, "batch_config": batch})
+    kinds = [message["type"] for message in messages.all]
+    assert kinds.count("BATCH") == 3
+    assert kinds[-2:] == ["BATCH", "STATE"]
+    states = [m["value"]["bookmarks"]["conversations"] for m in messages.all if "value" in m]
+    assert not any("resume" in state for state in states)
+    assert "replication_key_value" in states[-1]
+    assert sync(config, messages.state()).ids() == drift.ids()[:1]

@@ -1,0 +1,177 @@
+"""Where a newest-first walk starts, stops, and takes up again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tap_drift.bookmarks import Filter, ResumePoint, Walk, bookmark
+
+ALL = Filter(statuses=(), since=None)
+POINT = ResumePoint(newest=90, oldest=50, next_query="page_token=x", filter=ALL)
+
+
+def rows(*times: int | None) -> list[dict[str, Any]]:
+    return [{"id": number, "updatedAt": time} for number, time in enumerate(times)]
+
+
+def times(taken: list[dict[str, Any]]) -> list[int | None]:
+    return [row["updatedAt"] for row in taken]
+
+
+def test_a_first_walk_takes_everything_and_goes_on_to_the_end() -> None:
+    walk = Walk(ALL)
+    assert times(walk.take(rows(9, 8, 8, 7))) == [9, 8, 8, 7]
+    assert walk.after("next") == "next"
+    assert times(walk.take(rows(7, 1))) == [7, 1]
+    assert walk.after(None) is None
+
+
+def test_it_stops_at_the_first_page_with_a_row_that_is_too_old() -> None:
+    walk = Walk(Filter((), since=5))
+    assert times(walk.take(rows(9, 5))) == [9, 5]
+    assert walk.after("next") == "next"
+    assert times(walk.take(rows(5, 4, 3))) == [5]
+    assert walk.after("next") is None
+
+
+def test_a_page_without_times_neither_stops_it_nor_is_left_out() -> None:
+    walk = Walk(Filter((), since=5))
+    assert times(walk.take(rows(None, None))) == [None, None]
+    assert walk.after("next") == "next"
+    assert times(walk.take(rows(9, None, 6))) == [9, None, 6]
+    assert walk.after("next") == "next"
+    assert walk.ordered
+
+
+@pytest.mark.parametrize("broken", [[(1, 2)], [(9, 8), (8, 9)], [(9, None, 8), (7, 8)]])
+def test_where_the_order_breaks_it_stops_nowhere_and_claims_nothing(
+    broken: list[tuple[int | None, ...]],
+) -> None:
+    walk = Walk(Filter((), since=8))
+    for page in broken:
+        walk.take(rows(*page))
+        walk.after("next")
+    assert not walk.ordered
+    assert times(walk.take(rows(1, 20, 2))) == [20]
+    assert walk.after("next") == "next"
+    assert walk.resume_point is None
+    assert walk.newest == 20
+
+
+def test_it_claims_what_was_written_and_nothing_else() -> None:
+    walk, claims = Walk(ALL), []
+    for page, link in ((rows(9, 8), "a"), (rows(7, 6), "b")):
+        walk.take(page)
+        claims.append(walk.resume_point)
+        walk.after(link)
+        claims.append(walk.resume_point)
+    first, second = ResumePoint(9, 8, "a", ALL), ResumePoint(9, 6, "b", ALL)
+    assert claims == [None, first, first, second]
+
+
+def test_a_cut_walk_is_taken_up_below_what_it_had_covered() -> None:
+    walk = Walk(ALL, POINT)
+    assert times(walk.take(rows(120, 110))) == [120, 110]
+    assert walk.after("a") == "a"
+    assert walk.resume_point == POINT
+    assert times(walk.take(rows(100, 90, 80))) == [100, 90]
+    assert walk.after("b") == "page_token=x"
+    assert walk.jumped
+    assert walk.resume_point == replace(POINT, newest=120)
+    assert times(walk.take(rows(50, 40))) == [50, 40]
+    assert walk.after("c") == "c"
+    assert walk.resume_point == ResumePoint(120, 40, "c", ALL)
+
+
+def test_what_was_covered_just_before_the_cut_is_read_again() -> None:
+    walk = Walk(ALL, POINT, lookback=10)
+    assert times(walk.take(rows(95, 90, 80, 79))) == [95, 90, 80]
+
+
+def test_a_page_that_reaches_below_what_was_covered_is_emitted_there() -> None:
+    walk = Walk(ALL, POINT)
+    assert times(walk.take(rows(95, 70, 50, 40))) == [95, 50, 40]
+
+
+def test_taking_up_again_may_find_that_all_is_done() -> None:
+    walk = Walk(Filter((), since=60), replace(POINT, filter=Filter((), since=60)))
+    assert times(walk.take(rows(95, 70, 50))) == [95]
+    assert walk.after("a") is None
+
+
+def test_without_its_query_it_pages_through_what_was_covered() -> None:
+    walk = Walk(ALL, POINT)
+    walk.take(rows(100, 80))
+    walk.after("a")
+    again = walk.without_query()
+    assert times(again.take(rows(110, 100, 80))) == [110, 100]
+    assert again.after("a") == "a"
+    assert times(again.take(rows(70, 60))) == []
+    assert again.after("b") == "b"
+    assert times(again.take(rows(55, 50, 40))) == [50, 40]
+    assert again.after("c") == "c"
+    assert not again.jumped
+    assert again.resume_point == ResumePoint(110, 40, "c", ALL)
+
+
+@pytest.mark.parametrize(
+    ("cut", "wanted", "covered"),
+    [
+        (ALL, ALL, True),
+        (ALL, Filter((), 5), True),
+        (Filter((), 5), Filter((), 5), True),
+        (Filter((), 5), Filter((), 6), True),
+        (Filter((), 5), Filter((), 4), False),
+        (Filter((), 5), ALL, False),
+        (Filter(("open",), 5), ALL, False),
+        (ALL, Filter(("open",), None), False),
+    ],
+)
+def test_a_resume_point_serves_a_walk_that_wants_no_more(
+    cut: Filter, wanted: Filter, *, covered: bool
+) -> None:
+    assert cut.covers(wanted) == covered
+
+
+def test_a_resume_point_survives_the_state() -> None:
+    for point in (POINT, replace(POINT, filter=Filter(("closed", "open"), 12), next_query=None)):
+        assert ResumePoint.from_state(point.to_state()) == point
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        "words",
+        {},
+        {"version": 1},
+        POINT.to_state() | {"version": 2},
+        POINT.to_state() | {"newest": "soon"},
+        POINT.to_state() | {"oldest": None},
+        POINT.to_state() | {"since": 5},
+        POINT.to_state() | {"statuses": None},
+        POINT.to_state() | {"next": 5},
+    ],
+)
+def test_a_state_of_another_version_has_no_resume_point(state: Any) -> None:
+    assert ResumePoint.from_state(state) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "newest", "started", "expected"),
+    [
+        (None, None, 100, None),
+        (None, 50, 100, 50),
+        (50, None, 100, 50),
+        (50, 60, 100, 60),
+        (60, 50, 100, 60),
+        (None, 150, 100, 100),
+    ],
+)
+def test_a_bookmark_is_the_head_and_never_passes_the_start_of_the_run(
+    before: int | None, newest: int | None, started: int, expected: int | None
+) -> None:
+    assert bookmark(before, newest, started) == expected

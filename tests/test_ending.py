@@ -1,0 +1,157 @@
+"""However a run ends, the next one goes on from what was written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import FaultyDrift, Messages, Table, answer, nothing, page, sync
+
+from tap_drift.tap import TapDrift
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = 25
+
+
+class Run:
+    """The tap as a process of its own; something happens to it at one of its requests."""
+
+    def __init__(self, drift: FaultyDrift, folder: Path, state: dict[str, Any] | None) -> None:
+        (folder / "state.json").write_text(json.dumps(state or {}))
+        self.drift = drift
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tap_drift", "--config=ENV", "--state", "state.json"],
+            cwd=folder,
+            env=os.environ
+            | {
+                "TAP_DRIFT_ACCESS_TOKEN": drift.token,
+                "TAP_DRIFT_API_URL": drift.url,
+                "TAP_DRIFT_PAGE_SIZE": str(PAGE),
+                "TAP_DRIFT_LOOKBACK_SECONDS": "0",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self) -> tuple[int, list[str], str]:
+        """Wait for the end: the exit code, the lines on stdout, and all of stderr."""
+        out, err = self.process.communicate()
+        self.drift.before_answer = nothing
+        return self.process.returncode, out.splitlines(keepends=True), err
+
+
+def whole(lines: list[str]) -> list[dict[str, Any]]:
+    """What a target could read: lines that came to their end."""
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@pytest.mark.parametrize("request_number", [1, 2, 5, 10])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_a_last_state_and_the_shells_status(
+    number: signal.Signals, request_number: int, drift: FaultyDrift, tmp_path: Path
+) -> None:
+    run = Run(drift, tmp_path, None)
+
+    def send(request: int) -> None:
+        if request == request_number:
+            run.process.send_signal(number)
+
+    drift.before_answer = send
+    status, lines, err = run.end()
+    assert status == 128 + number
+    assert "Traceback" not in err
+    assert [line for line in lines if not line.endswith("\n")] == []
+    assert json.loads(lines[-1])["type"] == "STATE"
+    table = Table()
+    table.load(whole(lines))
+    assert len(table.rows) == PAGE * (request_number - 1)
+    config = {"api_url": drift.url, "access_token": drift.token, "page_size": PAGE}
+    drift.requests.clear()
+    second = sync(config, table.state)
+    table.load(second.all)
+    assert table.missing(drift) == {}
+    if request_number > 1:
+        assert len(drift.requests) == 1 + 10 - (request_number - 1)
+
+
+@pytest.mark.parametrize("request_number", [1, 2, 7, 10])
+def test_a_kill_loses_nothing(request_number: int, drift: FaultyDrift, tmp_path: Path) -> None:
+    run = Run(drift, tmp_path, None)
+    updated = drift.ids()[-1]
+
+    def kill(request: int) -> None:
+        if request == request_number:
+            run.process.kill()
+
+    drift.before_answer = kill
+    status, lines, _ = run.end()
+    assert status == -signal.SIGKILL
+    drift.update(updated, 1_780_000_000_000, status="reopened")
+    table = Table()
+    table.load(whole(lines))
+    table.load(whole(Run(drift, tmp_path, table.state).end()[1]))
+    assert table.missing(drift) == {}
+
+
+@pytest.mark.parametrize("request_number", [2, 7])
+def test_a_target_that_dies_loses_nothing(
+    request_number: int, drift: FaultyDrift, tmp_path: Path
+) -> None:
+    run = Run(drift, tmp_path, None)
+    assert run.process.stdout
+    out = run.process.stdout
+
+    def die(request: int) -> None:
+        if request == request_number:
+            out.close()
+
+    drift.before_answer = die
+    run.process.wait()
+    drift.before_answer = nothing
+    assert run.process.stderr
+    err = run.process.stderr.read()
+    run.process.stderr.close()
+    assert run.process.returncode == 1
+    assert "Traceback" not in err
+    table = Table()
+    table.load(whole(Run(drift, tmp_path, None).end()[1]))
+    assert table.missing(drift) == {}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answer(403), id="refused"),
+        pytest.param(page({"id": 1, "updatedAt": "words"}), id="no record"),
+    ],
+)
+def test_an_error_is_preceded_by_a_state(fault: Any, drift: FaultyDrift, tmp_path: Path) -> None:
+    drift.before_answer = lambda request: drift.faults.append(fault) if request == 4 else None
+    status, lines, _ = Run(drift, tmp_path, None).end()
+    assert status == 1
+    assert json.loads(lines[-1])["type"] == "STATE"
+    table = Table()
+    table.load(whole(lines))
+    assert len(table.rows) == 3 * PAGE
+    assert table.state
+    assert table.state["bookmarks"]["conversations"]["resume"]["next"]
+
+
+def test_with_batches_a_signal_claims_nothing(drift: FaultyDrift) -> None:
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///nowhere"}}
+    config = {"api_url": drift.url, "access_token": drift.token}
+    for settings, kinds in ((config, ["STATE"]), (config | {"batch_config": batch}, [])):
+        messages = Messages()
+        tap = TapDrift(config=settings, state={"bookmarks": {}}, message_writer=messages)
+        tap.state["bookmarks"] = {"conversations": {}}
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+        assert [message["type"] for message in messages.all] == kinds
