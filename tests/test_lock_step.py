@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tap_drift.sandbox.command import main
 from tap_drift.settings import SETTINGS
 from tap_drift.tap import TapDrift
 
@@ -83,11 +85,20 @@ def test_meltano_knows_what_the_tap_can_do() -> None:
     assert set(extractor()["capabilities"]) == {str(able.value) for able in TapDrift.capabilities}
 
 
-@pytest.mark.parametrize("kind", ["loaders"])
-def test_every_loader_has_its_lock_file(kind: str) -> None:
-    plugins = yaml.safe_load(text("meltano.yml"))["plugins"][kind]
-    locks = {path.name for path in (ROOT / "plugins" / kind).iterdir()}
+def test_every_loader_has_its_lock_file() -> None:
+    plugins = yaml.safe_load(text("meltano.yml"))["plugins"]["loaders"]
+    locks = {path.name for path in (ROOT / "plugins" / "loaders").iterdir()}
     assert locks == {f"{plugin['name']}--{plugin['variant']}.lock" for plugin in plugins}
+
+
+def test_the_readme_shows_the_sandboxs_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["drift-sandbox", "--help"])
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out in text("README.md")
 
 
 @pytest.mark.parametrize(

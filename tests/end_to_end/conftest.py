@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from support import TARGET_PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from support import FaultyDrift, RunPipe
 
 ROOT = Path(__file__).parents[2]
-# What target-duckdb needs: the last DuckDB that it loads into without loss has wheels up to 3.13.
-TARGET_PYTHON = ">=3.10,<3.14"
 
 
 @pytest.fixture(scope="session")

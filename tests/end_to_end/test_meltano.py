@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from support import TARGET_PYTHON
 
 if TYPE_CHECKING:
     from support import FaultyDrift
 
 ROOT = Path(__file__).parents[2]
-# What target-duckdb needs: the last DuckDB that it loads into without loss has wheels up to 3.13.
-TARGET_PYTHON = ">=3.10,<3.14"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     project = tmp_path / "project"
+    project.mkdir()
     for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
-        project.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, project)
     for path in ("plugins", "schemas", "tap_drift"):
         shutil.copytree(ROOT / path, project / path)
