@@ -69,7 +69,11 @@ class ResumePoint:
     filter: Filter
 
     def to_state(self) -> dict[str, Any]:
-        """Put it as it stands in a Singer state."""
+        """Put it as it stands in a Singer state.
+
+        Returns:
+            An object that JSON can hold; its times are spelled as bookmarks are.
+        """
         since = self.filter.since
         return {
             "version": _VERSION,
@@ -181,6 +185,8 @@ class Walk:
                 self.jumped = True
                 self._last = None
                 next_query = covered.next_query
+        if next_query is None:
+            return None
         lowest = min(oldest, covered.oldest) if covered else oldest
         self.resume_point = ResumePoint(self.newest, lowest, next_query, self.filter)
         return next_query

@@ -62,11 +62,9 @@ class DriftCommand(click.Command):
             args: click's.
             kwargs: click's.
 
-        Returns:
-            Nothing.
-
         Raises:
-            SystemExit: Always: 0 if all went well, 2 if the command line was wrong, else 1.
+            SystemExit: Always: 0 if all went well, 1 if not, 2 if the command line was wrong; 130
+                and 143 after SIGINT and SIGTERM.
         """
         if sys.stdout is None:
             sys.exit("tap-drift: standard output is closed; there is nowhere to write to.")

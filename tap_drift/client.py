@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timezone
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -55,7 +56,7 @@ _TYPES = {"integer": int, "string": str}
 
 
 class PageRefusedError(FatalAPIError):
-    """Drift does not know the page that was asked for (400, 404)."""
+    """Drift answered 400 or 404: to a page token, that it is of no use; else, that all is wrong."""
 
 
 class HeaderAuthenticator(BearerTokenAuthenticator):
@@ -93,7 +94,9 @@ class DriftStream(RESTStream[str]):
     def __init__(self, tap: Tap) -> None:
         super().__init__(tap)
         self.logger.addFilter(_is_news)
+        self.requests = 0
         self._warned: set[str] = set()
+        self._read_at: datetime | None = None
         # Drift's keys, whichever a catalog may choose for the target.
         self._keys = tuple(self.primary_keys)
 
@@ -186,9 +189,7 @@ class DriftStream(RESTStream[str]):
         session = self.requests_session
         return {**session.merge_environment_settings(self.url_base, {}, None, None, None)}
 
-    def send(
-        self, request: requests.PreparedRequest, _context: Context | None = None
-    ) -> requests.Response:
+    def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send a request once.
 
         Args:
@@ -202,6 +203,7 @@ class DriftStream(RESTStream[str]):
             RetriableAPIError: If Drift fails, or sends no page.
             requests.RequestException: If Drift cannot be reached.
         """
+        self.requests += 1
         response = self.requests_session.send(request, timeout=self.timeout, **self._transport)
         point = metrics.Point(
             "timer",
@@ -275,8 +277,15 @@ class DriftStream(RESTStream[str]):
         Yields:
             The pages.
         """
-        send = self.request_decorator(self.send)
         with self.get_http_request_counter() as counter:
+
+            def counted(
+                request: requests.PreparedRequest, _context: Context | None
+            ) -> requests.Response:
+                counter.increment()
+                return self.send(request)
+
+            send = self.request_decorator(counted)
             while not paginator.finished:
                 place = PageContext(stream_context=None, next_page_token=paginator.current_value)
                 request = self.get_http_request(page=place)
@@ -287,7 +296,7 @@ class DriftStream(RESTStream[str]):
                     headers=request.headers,
                 )
                 response = send(prepared, None)
-                counter.increment()
+                self._read_at = datetime.now(timezone.utc)
                 yield read_page(response)
                 paginator.advance(response)
 
@@ -357,13 +366,12 @@ class DriftStream(RESTStream[str]):
             and all(self.mask["properties", name] for name in names)
         )
 
-    # Private to the SDK. Its own does for every record what need be done once for a stream, which
-    # is more than half of what a record costs (tests/benchmarks). A test in tests/test_writer.py
-    # fails if it is no longer called.
+    # Private to the SDK, whose own does for every record what need be done once for a stream. A
+    # test in tests/test_writer.py fails if it is no longer called.
     @override
     def _write_record_message(self, record: Record) -> None:
         if self._is_plain:
-            self.writer.write_record(self.name, record, self._stream_version)
+            self.writer.write_record(self.name, record, self._stream_version, self._read_at)
             self.state_manager.is_flushed = False
         else:
             super()._write_record_message(record)

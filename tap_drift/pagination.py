@@ -23,7 +23,14 @@ ends the walk."""
 
 
 def as_linked(query: str | None) -> str | None:
-    """Go where the link says."""
+    """Go where the link says.
+
+    Args:
+        query: The query of the link.
+
+    Returns:
+        The same.
+    """
     return query
 
 

@@ -52,17 +52,19 @@ class Progress:
             "" if oldest is None else f", back to {from_epoch_ms(oldest)}",
         )
 
-    def end(self, then: str) -> None:
+    def end(self, requests: int, then: str) -> None:
         """Say what the walk came to.
 
         Args:
+            requests: How many were sent, those that failed included.
             then: How the next run will start.
         """
         self._logger.info(
-            "%s %s in %s requests, %.1f s. %s",
+            "%s %s in %s request%s, %.1f s. %s",
             f"{self.records:,}",
             self._things,
-            f"{self.pages:,}",
+            f"{requests:,}",
+            "" if requests == 1 else "s",
             time.monotonic() - self._started,
             then,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
@@ -13,6 +12,7 @@ from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from singer_sdk.helpers.types import Record
 
@@ -48,18 +48,22 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         if not isinstance(message, RecordMessage):
             self.flush()
 
-    def write_record(self, stream: str, record: Record, version: int | None) -> None:
+    def write_record(
+        self, stream: str, record: Record, version: int | None, read_at: datetime | None
+    ) -> None:
         """Write a RECORD message for a record that goes out as it is.
 
         Args:
             stream: The stream's name.
             record: The record.
             version: The version of a full table; None if the stream has none.
+            read_at: When its page was read, UTC.
         """
         message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": record}
         if version is not None:
             message["version"] = version
-        message["time_extracted"] = datetime.now(timezone.utc)
+        if read_at is not None:
+            message["time_extracted"] = read_at
         self.add(_ENCODER.encode(message) + b"\n")
 
     def add(self, line: bytes) -> None:

@@ -97,7 +97,7 @@ class ConversationsStream(DriftStream):
             walk = walk.without_query()
             yield from self._walk(walk, state, progress)
         self._complete(walk, state)
-        progress.end(self._next_start(state))
+        progress.end(self.requests, self._next_start(state))
 
     def _begin(self, state: dict[str, Any], context: Context | None) -> Walk:
         lookback = 1000 * int(self.config["lookback_seconds"])
@@ -145,7 +145,7 @@ class ConversationsStream(DriftStream):
             state["resume"] = walk.resume_point.to_state()
         else:
             state.pop("resume", None)
-        if progress.pages % PAGES_PER_STATE == 0:
+        if query and progress.pages % PAGES_PER_STATE == 0:
             self.write_state()
         return query
 

@@ -1,6 +1,7 @@
 """(e) airbyte-cdk's declarative source, with a manifest for this listing."""
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +25,7 @@ STREAM = {
         "type": "SimpleRetriever",
         "requester": {
             "type": "HttpRequester",
-            "url_base": sys.argv[1],
+            "url_base": os.environ["TAP_DRIFT_API_URL"],
             "path": "/conversations/list",
             "http_method": "GET",
             "request_parameters": {"limit": "100"},

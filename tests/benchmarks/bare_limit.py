@@ -1,12 +1,13 @@
 """(c) The bare limit: urllib3 with a fast JSON library, rows printed."""
 
+import os
 import sys
 
 import msgspec
 import urllib3
 
 pool = urllib3.PoolManager(headers={"Authorization": "Bearer token"})
-url = f"{sys.argv[1]}/conversations/list?limit=100&page_token="
+url = f"{os.environ['TAP_DRIFT_API_URL']}/conversations/list?limit=100&page_token="
 out = sys.stdout.buffer
 while url:
     page = msgspec.json.decode(pool.request("GET", url).data)

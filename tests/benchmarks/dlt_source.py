@@ -1,6 +1,6 @@
 """(d) dlt's rest_api source, extracting only."""
 
-import sys
+import os
 import tempfile
 
 import dlt
@@ -9,7 +9,7 @@ from dlt.sources.rest_api import rest_api_source
 source = rest_api_source(
     {
         "client": {
-            "base_url": sys.argv[1],
+            "base_url": os.environ["TAP_DRIFT_API_URL"],
             "auth": {"type": "bearer", "token": "token"},
             "paginator": {"type": "json_link", "next_url_path": "links.next"},
         },

@@ -79,7 +79,7 @@ def measure(command: list[str], url: str) -> Cost:
     environment = os.environ | {"TAP_DRIFT_API_URL": url, "TAP_DRIFT_ACCESS_TOKEN": "token"}
     began = time.perf_counter()
     process = subprocess.Popen(
-        [*command, url] if "-m" not in command else command,
+        command,
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

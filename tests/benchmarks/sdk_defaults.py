@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,4 +74,4 @@ class TapDefault(Tap):
 
 
 if __name__ == "__main__":
-    TapDefault(config={"api_url": sys.argv[1]}).sync_all()
+    TapDefault(config={"api_url": os.environ["TAP_DRIFT_API_URL"]}).sync_all()

@@ -21,6 +21,8 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support import Clock
+
 PAGE = 5
 CONVERSATIONS = 47
 
@@ -242,6 +244,15 @@ def test_a_run_that_fails_at_any_page_says_what_it_has_and_misses_nothing(
     assert table.missing(small) == {}
 
 
+def test_a_run_whose_last_state_is_lost_goes_on_from_the_one_before(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    small_pages, table = config | {"page_size": 10}, Table()
+    table.load(sync(small_pages).all[:-1])
+    assert resume(table)["next"]
+    assert requests_of(drift, small_pages, table.state) == 1 + 5
+
+
 # Where a cut walk goes on
 
 
@@ -379,6 +390,55 @@ def test_rows_without_a_time_are_emitted_with_one_warning(
     messages = sync(config, state)
     assert messages.ids() == [0, 1, 2, 3]
     assert caplog.text.count("without `updatedAt`") == 1
+
+
+# What it says
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = [each for each in caplog.records if each.name == "tap-drift.conversations"]
+    return [each.getMessage() for each in ours if each.levelname == "INFO"]
+
+
+def test_a_run_says_what_it_will_read_and_what_it_came_to(
+    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    drift.faults.append(page(*rows(86_400_000, 300_000)))
+    state = sync(config).state()
+    begin, end = said(caplog)
+    assert begin == "Reading conversations: INCREMENTAL, everything, all statuses"
+    assert end.startswith("2 conversations in 1 request, ")
+    later = "what was updated since 1970-01-01T23:55:00.000+00:00"
+    assert end.endswith(f"The next run starts from {later}.")
+    caplog.clear()
+    sync(config | {"statuses": ["open", "closed"]}, state)
+    expected = f"Reading conversations: INCREMENTAL, {later}, statuses closed, open"
+    assert said(caplog)[0] == expected
+
+
+def test_a_retry_is_a_request_too(
+    drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    drift.faults.extend([answer(500)] * 2)
+    sync(config)
+    assert "250 conversations in 5 requests" in caplog.text
+    assert '"metric":"http_request_count","value":5' in caplog.text
+    assert clock.slept
+
+
+def test_requests_are_metered_at_debug(
+    drift: FaultyDrift,
+    config: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAP_DRIFT_LOGLEVEL", "DEBUG")
+    caplog.set_level("DEBUG")
+    sync(config)
+    levels = [each.levelname for each in caplog.records if "http_request_duration" in each.message]
+    assert levels == ["DEBUG"] * len(drift.requests)
 
 
 # What state says
