@@ -116,12 +116,17 @@ class Walk:
     """
 
     def __init__(
-        self, wanted: Filter, resume: ResumePoint | None = None, lookback: int = 0
+        self,
+        wanted: Filter,
+        started: int,
+        resume: ResumePoint | None = None,
+        lookback: int = 0,
     ) -> None:
         """Begin at the head of the listing.
 
         Args:
             wanted: Which conversations the walk is about.
+            started: When the run began. Nothing later is ever claimed.
             resume: Where an earlier walk was cut.
             lookback: Milliseconds by which the listing may lag behind: what was covered so recently
                 is read again.
@@ -129,7 +134,7 @@ class Walk:
         self.filter = wanted
         self.ordered = True
         self.newest: int | None = None
-        """The latest `updatedAt` met; in an ordered listing, the head."""
+        """The latest `updatedAt` met, that is the head; at the most, the start of the run."""
         self.oldest: int | None = None
         """The last `updatedAt` met."""
         self.resume_point: ResumePoint | None = resume
@@ -137,6 +142,8 @@ class Walk:
         self.jumped = False
         """Whether the walk went on from a resume point's query."""
 
+        self._started = started
+        self._lookback = lookback
         self._gap = resume is not None
         self._covered = range(resume.oldest + 1, resume.newest - lookback) if resume else range(0)
         self._last: int | None = None
@@ -181,10 +188,8 @@ class Walk:
             if oldest >= self._covered.stop:
                 return next_query
             self._gap = False
-            if covered.next_query:
-                self.jumped = True
-                self._last = None
-                next_query = covered.next_query
+            if covered.next_query and oldest > covered.oldest:
+                next_query = self._jump(covered.next_query)
         if next_query is None:
             return None
         lowest = min(oldest, covered.oldest) if covered else oldest
@@ -198,14 +203,23 @@ class Walk:
             A walk that pages through what is covered, and emits it no more.
         """
         covered = self.resume_point
-        return Walk(self.filter, replace(covered, next_query=None) if covered else None)
+        resume = replace(covered, next_query=None) if covered else None
+        return Walk(self.filter, self._started, resume, self._lookback)
+
+    def _jump(self, query: str) -> str:
+        """Leave what is covered behind: from here on, whatever comes is emitted."""
+        self.jumped = True
+        self._covered = range(0)
+        self._last = None
+        return query
 
     def _note(self, known: list[int]) -> None:
         if self._last is not None:
             known = [self._last, *known]
         self.ordered = self.ordered and known == sorted(known, reverse=True)
         self._last = self.oldest = known[-1]
-        self.newest = max(known) if self.newest is None else max(self.newest, *known)
+        newest = max(known) if self.newest is None else max(self.newest, *known)
+        self.newest = min(newest, self._started)
 
     def _is_wanted(self, time: object) -> bool:
         if not isinstance(time, int):
@@ -215,19 +229,18 @@ class Walk:
         return not (self.ordered and time in self._covered)
 
 
-def bookmark(before: int | None, newest: int | None, started: int) -> int | None:
-    """Give the bookmark of a walk that is complete.
+def bookmark(before: int | None, walk: Walk) -> int | None:
+    """Give the bookmark after a walk that is complete.
 
     Args:
         before: The bookmark before it.
-        newest: The latest `updatedAt` that it met.
-        started: When the run began.
+        walk: The walk.
 
     Returns:
         The moment up to which everything has been emitted; None if nothing was ever met.
     """
-    known = [time for time in (before, newest) if time is not None]
-    return min(max(known), started) if known else None
+    known = [time for time in (before, walk.newest) if time is not None]
+    return max(known, default=None)
 
 
 def _ms(spelled: str) -> int:

@@ -51,12 +51,14 @@ TRANSIENT = (
 _SAID_ALREADY = ("An unhandled error occurred", "Beginning sync of", "Starting incremental sync of")
 
 
+_TOKEN_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
 # What a key of each type in a schema is in Python.
 _TYPES = {"integer": int, "string": str}
 
 
 class PageRefusedError(FatalAPIError):
-    """Drift answered 400 or 404: to a page token, that it is of no use; else, that all is wrong."""
+    """Drift refused a request, and not for its token: perhaps for the page that it asks for."""
 
 
 class HeaderAuthenticator(BearerTokenAuthenticator):
@@ -229,7 +231,7 @@ class DriftStream(RESTStream[str]):
         status = response.status_code
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise RetriableAPIError(self.response_error_message(response), response)
-        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+        if status >= HTTPStatus.BAD_REQUEST and status not in _TOKEN_REFUSED:
             raise PageRefusedError(self.response_error_message(response))
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise FatalAPIError(self.response_error_message(response))
@@ -249,7 +251,7 @@ class DriftStream(RESTStream[str]):
             A sentence or a phrase; of the body it quotes Drift's error, and nothing else.
         """
         status, error = response.status_code, drift_error(response)
-        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        if status in _TOKEN_REFUSED:
             return (
                 f"Drift refused the token ({status} on {self.path}): check that `access_token` is "
                 f"a current token of an app with the scope `{self.scope}` (an app whose scopes "

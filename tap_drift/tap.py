@@ -33,6 +33,7 @@ class TapDrift(Tap):
     config_jsonschema = SETTINGS.to_dict()
     message_writer_class = MessageWriter
     message_writer: MessageWriter
+    _has_state = False
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
@@ -60,6 +61,7 @@ class TapDrift(Tap):
                 )
                 raise ConfigValidationError("The state is wrong", errors=[fault]) from None
         super().load_state(state)
+        self._has_state = True
 
     # Private to the SDK, whose own ends the run with exit code 0, and may write into the middle of
     # a line; tests/test_ending.py fails if it is no longer called.
@@ -71,6 +73,8 @@ class TapDrift(Tap):
             signum: The signal.
             frame: Not used.
         """
+        if not self._has_state:
+            sys.exit(128 + signum)  # too early to say anything
         self.message_writer.between_lines(lambda: self._end(128 + signum))
 
     def _end(self, status: int) -> NoReturn:

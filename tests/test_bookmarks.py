@@ -10,6 +10,7 @@ import pytest
 from tap_drift.bookmarks import Filter, ResumePoint, Walk, bookmark
 
 ALL = Filter(statuses=(), since=None)
+LATER = 10_000
 POINT = ResumePoint(newest=90, oldest=50, next_query="page_token=x", filter=ALL)
 
 
@@ -22,7 +23,7 @@ def times(taken: list[dict[str, Any]]) -> list[int | None]:
 
 
 def test_a_first_walk_takes_everything_and_goes_on_to_the_end() -> None:
-    walk = Walk(ALL)
+    walk = Walk(ALL, LATER)
     assert times(walk.take(rows(9, 8, 8, 7))) == [9, 8, 8, 7]
     assert walk.after("next") == "next"
     assert times(walk.take(rows(7, 1))) == [7, 1]
@@ -30,7 +31,7 @@ def test_a_first_walk_takes_everything_and_goes_on_to_the_end() -> None:
 
 
 def test_it_stops_at_the_first_page_with_a_row_that_is_too_old() -> None:
-    walk = Walk(Filter((), since=5))
+    walk = Walk(Filter((), since=5), LATER)
     assert times(walk.take(rows(9, 5))) == [9, 5]
     assert walk.after("next") == "next"
     assert times(walk.take(rows(5, 4, 3))) == [5]
@@ -38,7 +39,7 @@ def test_it_stops_at_the_first_page_with_a_row_that_is_too_old() -> None:
 
 
 def test_a_page_without_times_neither_stops_it_nor_is_left_out() -> None:
-    walk = Walk(Filter((), since=5))
+    walk = Walk(Filter((), since=5), LATER)
     assert times(walk.take(rows(None, None))) == [None, None]
     assert walk.after("next") == "next"
     assert times(walk.take(rows(9, None, 6))) == [9, None, 6]
@@ -50,7 +51,7 @@ def test_a_page_without_times_neither_stops_it_nor_is_left_out() -> None:
 def test_where_the_order_breaks_it_stops_nowhere_and_claims_nothing(
     broken: list[tuple[int | None, ...]],
 ) -> None:
-    walk = Walk(Filter((), since=8))
+    walk = Walk(Filter((), since=8), LATER)
     for page in broken:
         walk.take(rows(*page))
         walk.after("next")
@@ -62,7 +63,7 @@ def test_where_the_order_breaks_it_stops_nowhere_and_claims_nothing(
 
 
 def test_it_claims_what_was_written_and_nothing_else() -> None:
-    walk, claims = Walk(ALL), []
+    walk, claims = Walk(ALL, LATER), []
     for page, link in ((rows(9, 8), "a"), (rows(7, 6), "b")):
         walk.take(page)
         claims.append(walk.resume_point)
@@ -73,7 +74,7 @@ def test_it_claims_what_was_written_and_nothing_else() -> None:
 
 
 def test_a_cut_walk_is_taken_up_below_what_it_had_covered() -> None:
-    walk = Walk(ALL, POINT)
+    walk = Walk(ALL, LATER, POINT)
     assert times(walk.take(rows(120, 110))) == [120, 110]
     assert walk.after("a") == "a"
     assert walk.resume_point == POINT
@@ -86,27 +87,59 @@ def test_a_cut_walk_is_taken_up_below_what_it_had_covered() -> None:
     assert walk.resume_point == ResumePoint(120, 40, "c", ALL)
 
 
+def test_it_reads_on_until_it_is_below_the_head_of_what_was_covered() -> None:
+    walk = Walk(ALL, LATER, POINT)
+    walk.take(rows(100, 90))
+    assert walk.after("a") == "a"
+
+
+def test_it_does_not_jump_back_to_what_it_has_passed() -> None:
+    walk = Walk(ALL, LATER, POINT)
+    walk.take(rows(95, 50))
+    assert walk.after("a") == "a"
+    assert not walk.jumped
+
+
+def test_where_the_order_breaks_nothing_counts_as_covered() -> None:
+    assert times(Walk(ALL, LATER, POINT).take(rows(100, 110, 80))) == [100, 110, 80]
+
+
+def test_below_a_jump_whatever_comes_is_emitted() -> None:
+    walk = Walk(ALL, LATER, POINT)
+    walk.take(rows(100, 80))
+    walk.after("a")
+    assert times(walk.take(rows(85, 40))) == [85, 40]
+
+
 def test_what_was_covered_just_before_the_cut_is_read_again() -> None:
-    walk = Walk(ALL, POINT, lookback=10)
+    walk = Walk(ALL, LATER, POINT, lookback=10)
     assert times(walk.take(rows(95, 90, 80, 79))) == [95, 90, 80]
 
 
 def test_a_page_that_reaches_below_what_was_covered_is_emitted_there() -> None:
-    walk = Walk(ALL, POINT)
+    walk = Walk(ALL, LATER, POINT)
     assert times(walk.take(rows(95, 70, 50, 40))) == [95, 50, 40]
 
 
 def test_taking_up_again_may_find_that_all_is_done() -> None:
-    walk = Walk(Filter((), since=60), replace(POINT, filter=Filter((), since=60)))
+    walk = Walk(Filter((), since=60), LATER, replace(POINT, filter=Filter((), since=60)))
     assert times(walk.take(rows(95, 70, 50))) == [95]
     assert walk.after("a") is None
 
 
+def test_without_its_query_it_still_looks_back() -> None:
+    walk = Walk(ALL, LATER, POINT, lookback=10)
+    walk.take(rows(100, 70))
+    walk.after("a")
+    assert times(walk.without_query().take(rows(100, 95, 90, 89))) == [100, 95, 90]
+
+
 def test_without_its_query_it_pages_through_what_was_covered() -> None:
-    walk = Walk(ALL, POINT)
+    walk = Walk(ALL, LATER, POINT)
     walk.take(rows(100, 80))
     walk.after("a")
     again = walk.without_query()
+    assert again.resume_point == ResumePoint(100, 50, None, ALL)
     assert times(again.take(rows(110, 100, 80))) == [110, 100]
     assert again.after("a") == "a"
     assert times(again.take(rows(70, 60))) == []
@@ -161,17 +194,19 @@ def test_a_state_of_another_version_has_no_resume_point(state: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "newest", "started", "expected"),
-    [
-        (None, None, 100, None),
-        (None, 50, 100, 50),
-        (50, None, 100, 50),
-        (50, 60, 100, 60),
-        (60, 50, 100, 60),
-        (None, 150, 100, 100),
-    ],
+    ("before", "met", "expected"),
+    [(None, None, None), (None, 50, 50), (50, None, 50), (50, 60, 60), (60, 50, 60), (9, 150, 100)],
 )
 def test_a_bookmark_is_the_head_and_never_passes_the_start_of_the_run(
-    before: int | None, newest: int | None, started: int, expected: int | None
+    before: int | None, met: int | None, expected: int | None
 ) -> None:
-    assert bookmark(before, newest, started) == expected
+    walk = Walk(ALL, started=100)
+    walk.take(rows(met, 5) if met else [])
+    assert bookmark(before, walk) == expected
+
+
+def test_neither_does_a_resume_point() -> None:
+    walk = Walk(ALL, started=100)
+    walk.take(rows(150, 90))
+    walk.after("a")
+    assert walk.resume_point == ResumePoint(100, 90, "a", ALL)

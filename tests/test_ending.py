@@ -163,3 +163,17 @@ def test_with_batches_a_signal_claims_nothing(drift: FaultyDrift) -> None:
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGTERM)
         assert [message["type"] for message in messages.all] == kinds
+
+
+def test_a_signal_before_the_state_is_known_says_nothing(
+    drift: FaultyDrift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an empty STATE would take the place of the one that was given."""
+    config = {"api_url": drift.url, "access_token": drift.token}
+    state = {"bookmarks": {"conversations": {"replication_key": "updatedAt"}}}
+    monkeypatch.setattr(TapDrift, "setup_mapper", lambda _: signal.raise_signal(signal.SIGTERM))
+    messages = Messages()
+    with pytest.raises(SystemExit) as end:
+        TapDrift(config=config, state=state, message_writer=messages)
+    assert end.value.code == 143
+    assert messages.all == []

@@ -117,7 +117,7 @@ class ConversationsStream(DriftStream):
             f"statuses {', '.join(wanted.statuses)}" if wanted.statuses else "all statuses",
             f"; going on where a run was cut, at {from_epoch_ms(resume.oldest)}" if resume else "",
         )
-        return Walk(wanted, resume, lookback)
+        return Walk(wanted, self._tap.initialized_at, resume, lookback)
 
     @property
     def _is_incremental(self) -> bool:
@@ -151,7 +151,7 @@ class ConversationsStream(DriftStream):
 
     def _complete(self, walk: Walk, state: dict[str, Any]) -> None:
         """Put the bookmark where the resume point was."""
-        moment = bookmark(self._bookmark(state), walk.newest, self._tap.initialized_at)
+        moment = bookmark(self._bookmark(state), walk)
         if self._is_incremental and moment is not None:
             state["replication_key"] = self.replication_key
             state["replication_key_value"] = from_epoch_ms(moment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import random
 import time
@@ -17,6 +18,7 @@ from tap_drift.sandbox.account import Account
 from tap_drift.sandbox.server import Answer
 from tap_drift.streams import conversations as stream
 from tap_drift.tap import TapDrift
+from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +78,10 @@ def unrest(drift: FaultyDrift, seed: int) -> Callable[[int], None]:
             drift.update(conversation, now(), status=f"changed-{chance.random()}")
 
     return change
+
+
+def rows(*times: int | None) -> list[dict[str, Any]]:
+    return [{"id": number, "updatedAt": time} for number, time in enumerate(times)]
 
 
 class Cut(Exception):  # noqa: N818 - it is no error of the tap's
@@ -289,7 +295,40 @@ def test_once_the_walk_is_complete_the_resume_point_is_gone(
     assert set(head["bookmarks"]["conversations"]) == {"replication_key", "replication_key_value"}
 
 
-@pytest.mark.parametrize("status", [400, 404])
+def test_what_lagged_behind_is_read_when_the_walk_is_taken_up_again(
+    small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    table = cut_after_three_pages(small, strict)
+    lagging = small.ids()[5]
+    small.update(lagging, small.account.conversations[0]["updatedAt"] - 299_000, status="late")
+    table.load(sync(strict | {"lookback_seconds": 300}, table.state).all)
+    assert table.missing(small) == {}
+
+
+def test_where_the_order_breaks_the_resume_point_goes(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    link = "https://api.drift.com/x?page_token="
+    drift.faults.extend(
+        [page(*rows(100, 90), next=f"{link}a"), page(*rows(80, 85), next=f"{link}b")]
+    )
+    drift.faults.append(answer(403))
+    messages = Messages()
+    with pytest.raises(FatalAPIError):
+        sync(config, messages=messages)
+    assert "resume" not in messages.state()["bookmarks"]["conversations"]
+
+
+def test_a_page_is_handed_over_before_the_next_is_asked_for(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    output, seen = io.BytesIO(), []
+    drift.before_answer = lambda _: seen.append(output.getvalue().count(b'"RECORD"'))
+    TapDrift(config=config, message_writer=MessageWriter(output)).sync_all()
+    assert seen == [0, 100, 200]
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
 def test_a_page_token_that_drift_refuses_costs_pages_and_no_rows(
     status: int,
     small: FaultyDrift,
@@ -354,10 +393,6 @@ def test_a_state_of_another_version_is_walked_whole(
 
 
 # What the order is worth
-
-
-def rows(*times: int | None) -> list[dict[str, Any]]:
-    return [{"id": number, "updatedAt": time} for number, time in enumerate(times)]
 
 
 def test_where_the_order_breaks_all_is_read_with_one_warning(
