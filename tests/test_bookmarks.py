@@ -47,7 +47,9 @@ def test_a_page_without_times_neither_stops_it_nor_is_left_out() -> None:
     assert walk.ordered
 
 
-@pytest.mark.parametrize("broken", [[(1, 2)], [(9, 8), (8, 9)], [(9, None, 8), (7, 8)]])
+@pytest.mark.parametrize(
+    "broken", [[(8, 9)], [(9, 8), (8, 9)], [(9, None, 8), (7, 8)], [(10, 9), (11, 8)]]
+)
 def test_where_the_order_breaks_it_stops_nowhere_and_claims_nothing(
     broken: list[tuple[int | None, ...]],
 ) -> None:
@@ -71,6 +73,15 @@ def test_it_claims_what_was_written_and_nothing_else() -> None:
         claims.append(walk.resume_point)
     first, second = ResumePoint(9, 8, "a", ALL), ResumePoint(9, 6, "b", ALL)
     assert claims == [None, first, first, second]
+
+
+def test_after_the_last_page_it_claims_no_page_that_is_not_there() -> None:
+    walk = Walk(ALL, LATER)
+    walk.take(rows(9, 8))
+    walk.after("a")
+    walk.take(rows(7))
+    walk.after(None)
+    assert walk.resume_point == ResumePoint(9, 8, "a", ALL)
 
 
 def test_a_cut_walk_is_taken_up_below_what_it_had_covered() -> None:

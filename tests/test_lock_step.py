@@ -55,6 +55,8 @@ def test_meltano_knows_a_setting_as_the_tap_does(name: str) -> None:
     assert setting["description"] == kind["description"]
     assert setting.get("value") == default(name)
     assert setting.get("sensitive", False) == kind.get("secret", False)
+    choices = [option["value"] for option in setting.get("options", [])]
+    assert choices == kind.get("items", {}).get("enum", [])
     plain = "date_iso8601" if kind.get("format") == "date-time" else kind["type"][0]
     assert setting["kind"] == plain
 

@@ -262,13 +262,13 @@ def test_a_run_whose_last_state_is_lost_goes_on_from_the_one_before(
 # Where a cut walk goes on
 
 
-def cut_after_three_pages(drift: FaultyDrift, config: dict[str, Any]) -> Table:
+def cut_after(pages: int, drift: FaultyDrift, config: dict[str, Any]) -> Table:
     table, messages = Table(), Messages()
-    drift.faults.extend([lambda handler: handler.send(handler.answer())] * 3 + [answer(403)])
+    drift.faults.extend([lambda handler: handler.send(handler.answer())] * pages + [answer(403)])
     with pytest.raises(FatalAPIError):
         sync(config, messages=messages)
     table.load(messages.all)
-    assert len(table.rows) == 3 * PAGE
+    assert len(table.rows) == pages * PAGE
     drift.requests.clear()
     return table
 
@@ -279,8 +279,20 @@ def resume(table: Table) -> dict[str, Any]:
     return point
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize("updates", range(12))
+def test_however_much_changed_since_the_cut_nothing_is_missed(
+    updates: int, pages: int, small: FaultyDrift, strict: dict[str, Any]
+) -> None:
+    table = cut_after(pages, small, strict)
+    for conversation in small.ids()[-updates:] if updates else []:
+        small.update(conversation, now(), status="changed")
+    table.load(sync(strict, table.state).all)
+    assert table.missing(small) == {}
+
+
 def test_a_resume_point_says_what_was_covered(small: FaultyDrift, strict: dict[str, Any]) -> None:
-    point = resume(cut_after_three_pages(small, strict))
+    point = resume(cut_after(3, small, strict))
     listing = sync(strict).records()
     assert point["newest"] == listing[0]["updatedAt"]
     assert point["oldest"] == listing[3 * PAGE - 1]["updatedAt"]
@@ -290,7 +302,7 @@ def test_a_resume_point_says_what_was_covered(small: FaultyDrift, strict: dict[s
 def test_once_the_walk_is_complete_the_resume_point_is_gone(
     small: FaultyDrift, strict: dict[str, Any]
 ) -> None:
-    table = cut_after_three_pages(small, strict)
+    table = cut_after(3, small, strict)
     head = sync(strict, table.state).state()
     assert set(head["bookmarks"]["conversations"]) == {"replication_key", "replication_key_value"}
 
@@ -298,7 +310,7 @@ def test_once_the_walk_is_complete_the_resume_point_is_gone(
 def test_what_lagged_behind_is_read_when_the_walk_is_taken_up_again(
     small: FaultyDrift, strict: dict[str, Any]
 ) -> None:
-    table = cut_after_three_pages(small, strict)
+    table = cut_after(3, small, strict)
     lagging = small.ids()[5]
     small.update(lagging, small.account.conversations[0]["updatedAt"] - 299_000, status="late")
     table.load(sync(strict | {"lookback_seconds": 300}, table.state).all)
@@ -335,7 +347,7 @@ def test_a_page_token_that_drift_refuses_costs_pages_and_no_rows(
     strict: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    table = cut_after_three_pages(small, strict)
+    table = cut_after(3, small, strict)
     small.before_answer = lambda number: (
         small.faults.append(answer(status)) if number == 2 else None
     )
@@ -365,7 +377,7 @@ def test_a_resume_point_of_another_filter_is_dropped(
     change: dict[str, Any], drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
     bounded = config | {"page_size": PAGE, "start_date": "2020-01-01"}
-    table = cut_after_three_pages(drift, bounded)
+    table = cut_after(3, drift, bounded)
     wanted = sync(bounded | change).ids()
     assert sync(bounded | change, table.state).ids() == wanted
 
@@ -373,7 +385,7 @@ def test_a_resume_point_of_another_filter_is_dropped(
 def test_a_forced_full_table_drops_it_and_leaves_the_bookmark(
     drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
-    table = cut_after_three_pages(drift, config | {"page_size": PAGE})
+    table = cut_after(3, drift, config | {"page_size": PAGE})
     assert table.state
     bookmark = {"replication_key": "updatedAt", "replication_key_value": "2020-01-01T00:00:00Z"}
     table.state["bookmarks"]["conversations"] |= bookmark
@@ -387,7 +399,7 @@ def test_a_forced_full_table_drops_it_and_leaves_the_bookmark(
 def test_a_state_of_another_version_is_walked_whole(
     drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
-    table = cut_after_three_pages(drift, config | {"page_size": PAGE})
+    table = cut_after(3, drift, config | {"page_size": PAGE})
     resume(table)["version"] = 0
     assert sync(config, table.state).ids() == drift.ids()
 
