@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from support import FaultyDrift, Messages, Table, answer, nothing, page, sync
 
 from tap_drift.tap import TapDrift
+from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +165,18 @@ def test_with_batches_a_signal_claims_nothing(drift: FaultyDrift) -> None:
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGTERM)
         assert [message["type"] for message in messages.all] == kinds
+
+
+def test_what_waits_goes_out_even_if_the_state_has_nothing_new(drift: FaultyDrift) -> None:
+    config = {"api_url": drift.url, "access_token": drift.token}
+    output = io.BytesIO()
+    tap = TapDrift(config=config, message_writer=MessageWriter(output))
+    tap.state_writer.write_state(tap.state)
+    tap.message_writer.write_record("conversations", {"id": 1}, None, None)
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    types = [json.loads(line)["type"] for line in output.getvalue().splitlines()]
+    assert types == ["STATE", "RECORD"]
 
 
 def test_a_signal_before_the_state_is_known_says_nothing(

@@ -24,6 +24,10 @@ class Output(io.BytesIO):
     def __init__(self, interrupt: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.interrupt = interrupt
+        self.handed_over = b""
+
+    def flush(self) -> None:
+        self.handed_over = self.getvalue()
 
     def write(self, data: Any, /) -> int:
         half = len(data) // 2
@@ -38,7 +42,7 @@ def output() -> Output:
 
 
 def lines(output: Output) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.getvalue().splitlines()]
+    return [json.loads(line) for line in output.handed_over.splitlines()]
 
 
 def record(**fields: Any) -> RecordMessage:
@@ -49,7 +53,7 @@ def test_records_wait_until_they_are_handed_over(output: Output) -> None:
     writer = MessageWriter(output)
     writer.write_message(record(id=1))
     writer.write_message(record(id=2))
-    assert output.getvalue() == b""
+    assert output.handed_over == b""
     writer.flush()
     assert [line["record"]["id"] for line in lines(output)] == [1, 2]
 
@@ -71,7 +75,7 @@ def test_values_are_written_as_they_are(output: Output) -> None:
         RecordMessage(stream="conversations", record={}, version=7, time_extracted=moment)
     )
     writer.flush()
-    written = output.getvalue().decode()
+    written = output.handed_over.decode()
     assert '"big":1180591620717411303424' in written
     assert '"fine":0.10000000000000000001' in written
     assert lines(output)[0]["record"]["text"] == "ü\u2028🎉"
@@ -100,7 +104,7 @@ def test_between_lines_it_is_done_at_once(output: Output) -> None:
     done: list[bool] = []
     MessageWriter(output).between_lines(lambda: done.append(True))
     assert done == [True]
-    assert output.getvalue() == b""
+    assert output.handed_over == b""
 
 
 def test_a_streams_records_take_the_short_way(config: dict[str, Any]) -> None:
