@@ -105,13 +105,15 @@ def _conversation(
     quiet = timedelta(seconds=chance.lognormvariate(7.0, 1.8))  # half are over in 20 minutes
     if chance.random() < _TAKEN_UP_AGAIN:
         quiet += timedelta(days=chance.expovariate(1 / 60))
+    if begun + quiet > _NOW:
+        quiet = (_NOW - begun) * chance.random()
     conversation: Conversation = {
         "status": chance.choices(list(_STATUSES), list(_STATUSES.values()))[0],
         "contactId": contact_id,
         "createdAt": _epoch_ms(begun),
         "id": conversation_id,
         "inboxId": chance.choices(list(_INBOXES), list(_INBOXES.values()))[0],
-        "updatedAt": _epoch_ms(min(begun + quiet, _NOW)),
+        "updatedAt": _epoch_ms(begun + quiet),
     }
     # Drift leaves out what is not set. The nulls are ours: whoever reads must bear both.
     if chance.random() < _WITHOUT_CONTACT:

@@ -20,6 +20,8 @@ def test_an_account_is_believable() -> None:
     conversations = Account.from_seed(2000, seed=1).conversations
     assert len({c["id"] for c in conversations}) == 2000
     assert all(c["createdAt"] <= c["updatedAt"] for c in conversations)
+    heads = Counter(c["updatedAt"] for c in conversations)
+    assert heads.most_common(1)[0][1] <= 2
     statuses = Counter(c["status"] for c in conversations)
     assert statuses["closed"] > 1000
     assert set(statuses) == {"open", "closed", "pending", "bulk_sent"}
