@@ -88,10 +88,10 @@ def sentences(error: Exception) -> list[str]:
 
     Returns:
         A sentence for each thing that is wrong. The text of an error that nobody foresaw is left
-        out, since it can hold anything: a traceback at log level DEBUG shows it.
+        out, since it can hold anything; at log level DEBUG the run says where it was raised.
     """
     if isinstance(error, ConfigValidationError):
-        return error.errors
+        return error.errors or [str(error)]
     if isinstance(error, SingerSDKError):
         return [str(error)]
     if isinstance(error, requests.RequestException):

@@ -57,7 +57,8 @@ def environment(server: SandboxServer) -> dict[str, str]:
         The tap's settings; Meltano's environment, so that what Meltano keeps of a sandbox is never
         taken for a real account's state; and that loopback is not reached through a proxy.
     """
-    direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    direct = f"{direct},127.0.0.1" if direct else "127.0.0.1"
     return {
         "TAP_DRIFT_API_URL": server.url,
         "TAP_DRIFT_ACCESS_TOKEN": server.token,

@@ -110,9 +110,12 @@ def test_a_wrong_option_is_named(option: list[str]) -> None:
     assert f"argument {option[0]}: invalid" in run.stderr
 
 
-def test_loopback_is_not_asked_through_a_proxy() -> None:
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_loopback_is_not_asked_through_a_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv(name, "acme.test")
     run = sandbox("--", sys.executable, "-c", ENVIRONMENT)
-    assert json.loads(run.stdout)["no_proxy"].endswith("127.0.0.1")
+    assert json.loads(run.stdout)["no_proxy"] == "acme.test,127.0.0.1"
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:
