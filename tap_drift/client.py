@@ -50,7 +50,6 @@ TRANSIENT = (
 # The SDK says these at INFO or ERROR; our own lines and the error itself say them better.
 _SAID_ALREADY = ("An unhandled error occurred", "Beginning sync of", "Starting incremental sync of")
 
-
 _TOKEN_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 # What a key of each type in a schema is in Python.
