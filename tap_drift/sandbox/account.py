@@ -1,33 +1,22 @@
-"""An account made from a seed: conversations as a company's might be, the same every time."""
+"""An account made from a seed: what a company might have in Drift, the same every time."""
 
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from tap_drift.sandbox import companies, contacts, details, meetings, messages, people, playbooks
+from tap_drift.sandbox.conversations import conversations as make
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Conversation = dict[str, Any]
-
-_OPENED = datetime(2019, 3, 4, tzinfo=timezone.utc)
-_NOW = datetime(2026, 3, 2, tzinfo=timezone.utc)
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-_FIRST_ID = 312_000_017
-_CONTACT_IDS = 80_000_000_000
-_FIRST_CONTACT = 2**53 - _CONTACT_IDS // 2  # the ids of the newer contacts pass 2**53
-_INBOXES = {62491: 60, 62518: 22, 70033: 11, 88104: 7}
-_STATUSES = {"closed": 78, "open": 11, "pending": 6, "bulk_sent": 5}
-# Visitors by hour of the day, UTC, of a company that sells on both sides of the Atlantic.
-_HOURS = [2, 1, 1, 1, 1, 2, 4, 8, 14, 18, 20, 20, 18, 22, 30, 33, 32, 30, 26, 22, 17, 11, 7, 4]
-_KEPT_FOR_A_WORKING_DAY = 0.8
-_TAKEN_UP_AGAIN = 0.04
-_WITHOUT_CONTACT = 0.02
-_WITHOUT_INBOX = 0.03
+    from tap_drift.sandbox.conversations import Conversation
+    from tap_drift.sandbox.seeds import Row
 
 
 def position(conversation: Conversation) -> tuple[int, int]:
@@ -44,10 +33,26 @@ def position(conversation: Conversation) -> tuple[int, int]:
 
 @dataclass
 class Account:
-    """What one company has in Drift."""
+    """What one company has in Drift.
+
+    Only the conversations are kept. The rest follows from the seed and their ids, contacts and
+    `createdAt`: it is made when it is asked for, and is the same every time.
+    """
 
     conversations: list[Conversation] = field(default_factory=list)
     """In the order of the listing: sorted by `position`."""
+    seed: int = 0
+    said: dict[int, list[Row]] = field(default_factory=dict)
+    """Messages that were added later, by the id of their conversation."""
+    gone: set[int | str] = field(default_factory=set)
+    """Ids of conversations and contacts, and paths, that are no longer there when asked for."""
+
+    def __post_init__(self) -> None:
+        # Messages keep their times when a conversation is updated.
+        self._ended: dict[int, int] = {c["id"]: c["updatedAt"] for c in self.conversations}
+        self._by_id: dict[int, Conversation] = {}
+        self._met: dict[int, int] = {}
+        self._slots: tuple[int, list[tuple[int, Conversation]]] = 0, []
 
     @classmethod
     def from_seed(cls, conversations: int, seed: int) -> Account:
@@ -61,7 +66,7 @@ class Account:
             The account.
         """
         chance = random.Random(seed)  # noqa: S311 - an account to try, not a secret
-        return cls(sorted(_conversations(conversations, chance), key=position))
+        return cls(sorted(make(conversations, chance), key=position), seed)
 
     def after(self, place: tuple[int, int], statuses: set[str]) -> Iterator[Conversation]:
         """Walk the listing on from a place.
@@ -78,50 +83,104 @@ class Account:
             if not statuses or self.conversations[index]["status"] in statuses:
                 yield self.conversations[index]
 
+    @cached_property
+    def users(self) -> list[Row]:
+        """Everybody who works there."""
+        return people.users(self.seed)
 
-def _conversations(number: int, chance: random.Random) -> Iterator[Conversation]:
-    contacts = 1 + number * 3 // 5  # some visitors come back
-    conversation_id = _FIRST_ID
-    for begun in sorted(_visit(chance) for _ in range(number)):
-        conversation_id += chance.randint(1, 40)
-        age = (begun - _OPENED) / (_NOW - _OPENED)
-        contact = int(age * contacts * chance.random() ** 0.2)
-        contact_id = _FIRST_CONTACT + contact * _CONTACT_IDS // contacts
-        yield _conversation(conversation_id, contact_id, begun, chance)
+    @cached_property
+    def teams(self) -> list[Row]:
+        """Their teams."""
+        return people.teams(self.seed, self.users)
+
+    @cached_property
+    def companies(self) -> list[Row]:
+        """Whom they sell to."""
+        return companies.companies(self.seed, self.users)
+
+    @cached_property
+    def playbooks(self) -> list[Row]:
+        """What their bots follow."""
+        return playbooks.playbooks(self.seed, self.users)
+
+    def find(self, conversation_id: int) -> Conversation | None:
+        """Find a conversation.
+
+        Args:
+            conversation_id: Its id.
+
+        Returns:
+            The one in `conversations`; none if it is not there, or gone.
+        """
+        if conversation_id not in self._by_id or len(self._by_id) != len(self.conversations):
+            self._by_id = {c["id"]: c for c in self.conversations}
+        return None if conversation_id in self.gone else self._by_id.get(conversation_id)
+
+    def details(self, conversation: Conversation) -> Row:
+        """Give all that is known of a conversation.
+
+        Args:
+            conversation: As it is listed.
+
+        Returns:
+            The six fields of the listing, and more.
+        """
+        return details.details(self.seed, conversation, self.users, self.playbooks)
+
+    def messages(self, conversation: Conversation) -> list[Row]:
+        """Give a conversation's messages.
+
+        Args:
+            conversation: As it is listed.
+
+        Returns:
+            Its messages, oldest first, and then those that were added later.
+        """
+        conversation_id = conversation["id"]
+        begun: int = conversation["createdAt"]
+        ended = self._ended.get(conversation_id, begun)
+        seeded = messages.messages(self.seed, conversation, ended, self.users)
+        return seeded + self.said.get(conversation_id, [])
+
+    def contact(self, contact_id: int) -> Row | None:
+        """Find a contact.
+
+        Args:
+            contact_id: Its id.
+
+        Returns:
+            The contact; none if no conversation has it, or it is gone.
+        """
+        if contact_id not in self._met:
+            self._met = _first_met(self.conversations)
+        if contact_id not in self._met or contact_id in self.gone:
+            return None
+        domains = [company["domain"] for company in self.companies]
+        return contacts.contact(self.seed, contact_id, self._met[contact_id], domains)
+
+    def meetings(self, first: int, last: int) -> Iterator[Row]:
+        """Give the meetings of some time.
+
+        Args:
+            first: The earliest `slotStart`, epoch milliseconds.
+            last: The latest, included.
+
+        Yields:
+            Meetings, the earliest first.
+        """
+        if self._slots[0] != len(self.conversations):
+            self._slots = len(self.conversations), meetings.slots(self.seed, self.conversations)
+        slots = self._slots[1]
+        begin = bisect_left(slots, first, key=itemgetter(0))
+        for start, conversation in slots[begin : bisect_right(slots, last, key=itemgetter(0))]:
+            yield meetings.meeting(self.seed, start, conversation, self.users)
 
 
-def _visit(chance: random.Random) -> datetime:
-    day = chance.randrange((_NOW - _OPENED).days)
-    saturday = 5
-    if (_OPENED.weekday() + day) % 7 >= saturday and chance.random() < _KEPT_FOR_A_WORKING_DAY:
-        day = max(day - chance.randint(2, 4), 0)
-    hour = chance.choices(range(24), _HOURS)[0]
-    return _OPENED + timedelta(days=day, hours=hour, milliseconds=chance.randrange(3_600_000))
-
-
-def _conversation(
-    conversation_id: int, contact_id: int, begun: datetime, chance: random.Random
-) -> Conversation:
-    quiet = timedelta(seconds=chance.lognormvariate(7.0, 1.8))  # half are over in 20 minutes
-    if chance.random() < _TAKEN_UP_AGAIN:
-        quiet += timedelta(days=chance.expovariate(1 / 60))
-    if begun + quiet > _NOW:
-        quiet = (_NOW - begun) * chance.random()
-    conversation: Conversation = {
-        "status": chance.choices(list(_STATUSES), list(_STATUSES.values()))[0],
-        "contactId": contact_id,
-        "createdAt": _epoch_ms(begun),
-        "id": conversation_id,
-        "inboxId": chance.choices(list(_INBOXES), list(_INBOXES.values()))[0],
-        "updatedAt": _epoch_ms(begun + quiet),
-    }
-    # Drift leaves out what is not set. The nulls are ours: whoever reads must bear both.
-    if chance.random() < _WITHOUT_CONTACT:
-        del conversation["contactId"]
-    if chance.random() < _WITHOUT_INBOX:
-        conversation["inboxId"] = None
-    return conversation
-
-
-def _epoch_ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+def _first_met(conversations: list[Conversation]) -> dict[int, int]:
+    """When each contact's first conversation began."""
+    met: dict[int, int] = {}
+    for conversation in conversations:
+        if contact := conversation.get("contactId"):
+            begun = conversation["createdAt"]
+            met[contact] = min(begun, met.get(contact, begun))
+    return met

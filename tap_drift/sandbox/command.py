@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tap_drift.sandbox.access import SCOPES
 from tap_drift.sandbox.account import Account
 from tap_drift.sandbox.server import SandboxServer
 
@@ -40,6 +41,9 @@ def _sandbox(options: argparse.Namespace, command: list[str]) -> int | str:
             port=options.port,
             latency=options.latency / 1000,
             verbose=options.verbose,
+            scopes=options.scopes,
+            token_life=options.token_life,
+            rate_limit=options.rate_limit,
         )
     except OSError as error:
         return f"drift-sandbox: cannot listen on port {options.port}: {error.strerror}"
@@ -102,20 +106,47 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MS",
         help="milliseconds that an answer takes",
     )
+    parser.add_argument(
+        "--rate-limit",
+        type=_at_least_0,
+        default=0,
+        metavar="N",
+        help="refuse more than N requests a second",
+    )
+    parser.add_argument(
+        "--scopes",
+        type=_scopes,
+        default=SCOPES,
+        metavar="'A B ...'",
+        help="what tokens may read (everything)",
+    )
+    parser.add_argument(
+        "--token-life",
+        type=_at_least_0,
+        default=7200,
+        metavar="S",
+        help="seconds that a refreshed access token lives (%(default)s)",
+    )
     parser.add_argument("--verbose", action="store_true", help="print each request")
     return parser
 
 
 def _at_least_0(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise ValueError
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return int(text)
 
 
 def _port(text: str) -> int:
     if (number := _at_least_0(text)) > 65535:  # noqa: PLR2004 - the ports that there are
         raise ValueError
     return number
+
+
+def _scopes(text: str) -> list[str]:
+    if not set(scopes := text.split()) <= set(SCOPES):
+        raise argparse.ArgumentTypeError(f"choose from {' '.join(SCOPES)}")
+    return scopes
 
 
 def _serve(server: SandboxServer) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import sys
 import threading
@@ -11,21 +9,19 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from tap_drift.sandbox.account import position
+from tap_drift.sandbox.access import SCOPES, RateLimit, Tokens
+from tap_drift.sandbox.endpoints import Request, find
+from tap_drift.sandbox.refusals import DriftError, not_found
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from typing_extensions import Self
 
     from tap_drift.sandbox.account import Account
-
-# Drift's links name this host, whichever host was asked.
-_LINKS = "https://api.drift.com/conversations/list"
-_STATUSES = {"1": "open", "2": "closed", "3": "pending"}
-_LARGEST_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -37,75 +33,6 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class DriftError(Exception):
-    """A request that Drift refuses, in the form in which it does."""
-
-    def __init__(self, status: HTTPStatus, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.answer = Answer(status, {"error": {"type": kind, "message": message}})
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """What a page token holds: where the last page ended, the filter, and the limit."""
-
-    place: tuple[int, int]
-    statuses: list[str]
-    limit: int
-
-    @classmethod
-    def first(cls, query: dict[str, list[str]]) -> Cursor:
-        """Begin at the head, with the first request's parameters.
-
-        Args:
-            query: The parameters.
-
-        Returns:
-            The cursor; Drift's default where a parameter is missing.
-
-        Raises:
-            DriftError: If a parameter is out of Drift's bounds.
-        """
-        limit = query.get("limit", ["25"])[-1]
-        if not limit.isdecimal() or not 1 <= int(limit) <= _LARGEST_PAGE:
-            raise _invalid(f"limit must be between 1 and {_LARGEST_PAGE}")
-        statuses = query.get("statusId", [])
-        if not set(statuses) <= set(_STATUSES):
-            raise _invalid("statusId must be 1, 2 or 3")
-        return cls((-sys.maxsize, 0), statuses, int(limit))
-
-    @classmethod
-    def from_token(cls, token: str) -> Cursor:
-        """Take up where the page before ended.
-
-        Args:
-            token: A page token.
-
-        Returns:
-            The cursor.
-
-        Raises:
-            DriftError: If the token is none of ours.
-        """
-        try:
-            parts = parse_qs(base64.urlsafe_b64decode(token).decode(), strict_parsing=True)
-            place = -int(parts["updatedAt"][0]), int(parts["id"][0])
-            return cls(place, parts.get("statusId", []), int(parts["limit"][0]))
-        except (binascii.Error, KeyError, ValueError):
-            raise _invalid("page_token is not valid") from None
-
-    def token(self) -> str:
-        """Spell the cursor as Drift does: a query string, in base64."""
-        updated, conversation_id = self.place
-        parts = {
-            "updatedAt": -updated,
-            "id": conversation_id,
-            "statusId": self.statuses,
-            "limit": self.limit,
-        }
-        return base64.urlsafe_b64encode(urlencode(parts, doseq=True).encode()).decode()
-
-
 class SandboxHandler(BaseHTTPRequestHandler):
     """Answers one connection's requests."""
 
@@ -114,6 +41,12 @@ class SandboxHandler(BaseHTTPRequestHandler):
     # An answer leaves in one piece, and at once.
     wbufsize = -1
     disable_nagle_algorithm = True
+    body = b""
+
+    def do_POST(self) -> None:
+        """Answer a POST; all that differs is that it brings something."""
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -124,19 +57,23 @@ class SandboxHandler(BaseHTTPRequestHandler):
     def answer(self) -> Answer:
         """Give the account's answer to the request."""
         try:
-            if self.headers.get("Authorization") != f"Bearer {self.server.token}":
-                raise DriftError(
-                    HTTPStatus.UNAUTHORIZED,
-                    "authentication_error",
-                    "The access token is invalid or has expired",
-                )
-            url = urlsplit(self.path)
-            if url.path != "/conversations/list":
-                raise DriftError(HTTPStatus.NOT_FOUND, "not_found", "There is nothing here")
-            query = parse_qs(url.query, keep_blank_values=True)
-            return Answer(HTTPStatus.OK, list_conversations(self.server.account, query))
+            return self._answer()
         except DriftError as error:
-            return error.answer
+            return Answer(error.status, error.body, error.headers)
+
+    def _answer(self) -> Answer:
+        server, url = self.server, urlsplit(self.path)
+        server.limit.check()
+        endpoint, number = find(f"{self.command} {url.path}")
+        if endpoint.scope is not None:
+            server.tokens.check(self.headers.get("Authorization", ""), endpoint.scope)
+        if url.path in server.account.gone:
+            raise not_found()
+        query = parse_qs(url.query, keep_blank_values=True)
+        request = Request(server.account, server.tokens, query, self.body, number)
+        body = endpoint.answer(request)
+        headers = {"Content-Type": "text/plain; charset=utf-8"} if isinstance(body, str) else {}
+        return Answer(HTTPStatus.OK, body, headers)
 
     def send(self, answer: Answer) -> None:
         """Send an answer.
@@ -178,21 +115,30 @@ class SandboxServer(ThreadingHTTPServer):
         port: int = 0,
         latency: float = 0.0,
         verbose: bool = False,
+        scopes: Collection[str] = SCOPES,
+        token_life: float = 7200,
+        rate_limit: int = 0,
+        retry_after: bool = False,
         handler: type[SandboxHandler] = SandboxHandler,
     ) -> None:
         """Open the port.
 
         Args:
             account: What there is to list.
-            token: The bearer token that requests must carry.
+            token: A bearer token that requests may carry; it never expires.
             port: Where to listen; 0 is any free port.
             latency: Seconds that each answer waits.
             verbose: Whether to say each request on standard error.
+            scopes: What tokens may read.
+            token_life: Seconds that a refreshed access token lives.
+            rate_limit: Requests a second; 0 is no limit.
+            retry_after: Whether a refusal for being too fast says when to ask again.
             handler: What answers requests.
         """
         super().__init__(("127.0.0.1", port), handler)
         self.account = account
-        self.token = token
+        self.tokens = Tokens(token, token_life, scopes)
+        self.limit = RateLimit(rate_limit, retry_after=retry_after)
         self.latency = latency
         self.verbose = verbose
 
@@ -200,6 +146,11 @@ class SandboxServer(ThreadingHTTPServer):
         """Report a fault, but say nothing of a client that went away."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(*request)
+
+    @property
+    def token(self) -> str:
+        """The bearer token that never expires."""
+        return self.tokens.fixed
 
     @property
     def url(self) -> str:
@@ -215,33 +166,3 @@ class SandboxServer(ThreadingHTTPServer):
         """Stop serving, and close the port."""
         self.shutdown()
         self.server_close()
-
-
-def list_conversations(account: Account, query: dict[str, list[str]]) -> dict[str, Any]:
-    """Answer `GET /conversations/list`.
-
-    Args:
-        account: What there is to list.
-        query: The request's parameters. A page token, if there is one, keeps the limit and the
-            filter of the first request, and the others do not count.
-
-    Returns:
-        A page: `data` and `links`; on the last page `links` has no `next`.
-
-    Raises:
-        DriftError: If a parameter is out of bounds.
-    """
-    token = query.get("page_token", [""])[-1]
-    cursor = Cursor.from_token(token) if token else Cursor.first(query)
-    wanted = {_STATUSES[status] for status in cursor.statuses}
-    found = list(islice(account.after(cursor.place, wanted), cursor.limit + 1))
-    rows = found[: cursor.limit]
-    links = {"self": f"{_LINKS}?{urlencode({'page_token': cursor.token()})}"}
-    if len(found) > cursor.limit:
-        after = Cursor(position(rows[-1]), cursor.statuses, cursor.limit)
-        links["next"] = f"{_LINKS}?{urlencode({'page_token': after.token()})}"
-    return {"data": rows, "links": links}
-
-
-def _invalid(message: str) -> DriftError:
-    return DriftError(HTTPStatus.BAD_REQUEST, "validation_error", message)

@@ -1,5 +1,7 @@
 """An account made from a seed."""
 
+import hashlib
+import json
 from collections import Counter
 
 from tap_drift.sandbox.account import Account, position
@@ -8,6 +10,11 @@ from tap_drift.sandbox.account import Account, position
 def test_the_same_seed_makes_the_same_account() -> None:
     assert Account.from_seed(100, seed=3) == Account.from_seed(100, seed=3)
     assert Account.from_seed(100, seed=3) != Account.from_seed(100, seed=4)
+
+
+def test_the_default_account_is_the_one_that_the_readme_shows() -> None:
+    listing = json.dumps(Account.from_seed(1000, seed=1).conversations)
+    assert hashlib.sha256(listing.encode()).hexdigest()[:16] == "5a656229075c0981"
 
 
 def test_the_listing_is_newest_first() -> None:

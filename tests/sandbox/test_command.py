@@ -40,6 +40,29 @@ def test_a_command_is_told_where_the_sandbox_is() -> None:
     assert len(json.loads(run.stdout)["data"]) == 2
 
 
+def test_its_options_reach_the_server() -> None:
+    script = """
+import json, os
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+url = os.environ["TAP_DRIFT_API_URL"]
+token = json.dumps({"access_token": os.environ["TAP_DRIFT_ACCESS_TOKEN"]}).encode()
+form = "grant_type=refresh_token&client_id=sandbox-client&client_secret=sandbox-secret"
+form += "&refresh_token=sandbox-refresh-0"
+print(json.load(urlopen(url + "/app/token_info", token))["scope"])
+print(json.load(urlopen(url + "/oauth2/token", form.encode()))["expires_in"])
+try:
+    for _ in range(1000):
+        urlopen(url + "/app/token_info", token)
+except HTTPError as error:
+    print(error.code)
+"""
+    options = ["--scopes", "user_read", "--rate-limit", "2", "--token-life", "60"]
+    run = sandbox(*options, "--", sys.executable, "-c", script)
+    assert run.stdout == "user_read\n60\n429\n", run.stderr
+
+
 def test_meltano_is_told_to_keep_its_state_apart() -> None:
     run = sandbox("--", sys.executable, "-c", ENVIRONMENT)
     assert json.loads(run.stdout)["MELTANO_ENVIRONMENT"] == "sandbox"
@@ -102,12 +125,26 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [["--port", "65536"], ["--port", "-1"], ["--latency", "-5"], ["--conversations", "x"]]
+    "option",
+    [
+        ["--port", "65536"],
+        ["--port", "-1"],
+        ["--latency", "-5"],
+        ["--conversations", "x"],
+        ["--rate-limit", "-1"],
+        ["--token-life", "-1"],
+    ],
 )
 def test_a_wrong_option_is_named(option: list[str]) -> None:
     run = sandbox(*option, "--", "true")
     assert run.returncode == 2
-    assert f"argument {option[0]}: invalid" in run.stderr
+    assert f"error: argument {option[0]}: " in run.stderr
+
+
+def test_a_scope_that_drift_does_not_have_is_named() -> None:
+    run = sandbox("--scopes", "user_read x", "--", "true")
+    assert run.returncode == 2
+    assert "argument --scopes: choose from conversation_read contact_read" in run.stderr
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
