@@ -7,17 +7,14 @@ import json
 import logging
 import os
 import sys
-import traceback
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import click
-import requests
 from jsonschema import Draft202012Validator
-from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 from typing_extensions import override
 
-from tap_drift.errors import cause
+from tap_drift.errors import sentences, traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,33 +73,8 @@ class DriftCommand(click.Command):
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends in words
             for sentence in sentences(error):
                 logger.error(sentence)  # noqa: TRY400 - the traceback is for DEBUG
-            logger.debug("Traceback:\n%s", "".join(traceback.format_tb(error.__traceback__)))
+            logger.debug("Traceback:\n%s", traceback(error))
             sys.exit(1)
-
-
-def sentences(error: Exception) -> list[str]:
-    """Put whatever ended a run into words.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        A sentence for each thing that is wrong. The text of an error that nobody foresaw is left
-        out, since it can hold anything; at log level DEBUG the run says where it was raised.
-    """
-    if isinstance(error, ConfigValidationError):
-        return error.errors or [str(error)]
-    if isinstance(error, SingerSDKError):
-        return [str(error)]
-    if isinstance(error, requests.RequestException):
-        return [f"Drift cannot be asked: {cause(error)}. Check `api_url`."]
-    if isinstance(error, OSError) and error.strerror:
-        return [f"Cannot use {error.filename or 'standard output'}: {error.strerror}."]
-    unforeseen = (
-        f"The run failed with a {type(error).__name__} that tap-drift did not foresee. Set "
-        "TAP_DRIFT_LOGLEVEL=DEBUG to see where, and report it."
-    )
-    return [unforeseen]
 
 
 def json_file(

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from traceback import format_tb
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from singer_sdk.exceptions import SingerSDKError
+import requests
+from singer_sdk.exceptions import ConfigValidationError, FatalSyncError, SingerSDKError
 
 if TYPE_CHECKING:
-    import requests
+    from collections.abc import Mapping
 
 _LONGEST_QUOTE = 300
+
+
+class StreamsFailedError(FatalSyncError):
+    """Streams failed, and the others are complete."""
+
+    def __init__(self, failures: Mapping[str, Exception], selected: int) -> None:
+        """Say which, and why.
+
+        Args:
+            failures: What ended each, by the stream's name.
+            selected: How many streams there were to read.
+        """
+        self.sentences = [
+            f"{name} failed: {' '.join(sentences(error))}" for name, error in failures.items()
+        ]
+        if selected > 1:
+            kept = " The state of the others is kept." if len(failures) < selected else ""
+            self.sentences.append(
+                f"{len(failures)} of {selected} streams failed: {', '.join(failures)}.{kept}"
+            )
+        super().__init__("\n".join(self.sentences))
 
 
 def drift_error(response: requests.Response) -> str:
@@ -23,7 +46,7 @@ def drift_error(response: requests.Response) -> str:
 
     Returns:
         `type: message` on one line, or an empty string if the answer holds no error of Drift's.
-        The token that was sent is masked, should Drift repeat it.
+        The secrets that were sent are masked, should Drift repeat them.
     """
     try:
         answer = response.json()
@@ -34,8 +57,17 @@ def drift_error(response: requests.Response) -> str:
     error = errors[0] if isinstance(errors, list) else None
     parts = [error.get("type"), error.get("message")] if isinstance(error, dict) else []
     text = " ".join(": ".join(part for part in parts if isinstance(part, str)).split())
-    token = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return (text.replace(token, "***") if token else text)[:_LONGEST_QUOTE]
+    for secret in _secrets(response.request):
+        text = text.replace(secret, "***")
+    return text[:_LONGEST_QUOTE]
+
+
+def _secrets(request: requests.PreparedRequest) -> list[str]:
+    """What nobody may see of a request, the longest first: one may be a part of another."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    form = parse_qs(request.body) if isinstance(request.body, str) else {}
+    sent = [token, *form.get("client_secret", ()), *form.get("refresh_token", ())]
+    return sorted(filter(None, sent), key=len, reverse=True)
 
 
 def redirect_target(response: requests.Response) -> str:
@@ -70,3 +102,42 @@ def cause(error: BaseException) -> str:
         error = error.__context__
     words = getattr(error, "strerror", None) or str(error)
     return words or type(error).__name__
+
+
+def sentences(error: Exception) -> list[str]:
+    """Put whatever ended a run into words.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        A sentence for each thing that is wrong. The text of an error that nobody foresaw is left
+        out, since it can hold anything; at log level DEBUG the run says where it was raised.
+    """
+    if isinstance(error, StreamsFailedError):
+        return error.sentences
+    if isinstance(error, ConfigValidationError):
+        return error.errors or [str(error)]
+    if isinstance(error, SingerSDKError):
+        return [str(error)]
+    if isinstance(error, requests.RequestException):
+        return [f"Drift cannot be asked: {cause(error)}. Check `api_url`."]
+    if isinstance(error, OSError) and error.strerror:
+        return [f"Cannot use {error.filename or 'standard output'}: {error.strerror}."]
+    unforeseen = (
+        f"The run failed with a {type(error).__name__} that tap-drift did not foresee. Set "
+        "TAP_DRIFT_LOGLEVEL=DEBUG to see where, and report it."
+    )
+    return [unforeseen]
+
+
+def traceback(error: BaseException) -> str:
+    """Say where an error was raised, and not what it says: that can hold anything.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        Lines of code, for the log level DEBUG.
+    """
+    return "".join(format_tb(error.__traceback__))

@@ -1,4 +1,4 @@
-"""How long to wait before a failed request is sent again, and when to stop trying."""
+"""Which failed requests are sent again, how long to wait before, and when to stop trying."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ import time
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import backoff
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_drift.errors import cause
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
-    import requests
+    from backoff.types import Details
+
+    Send = TypeVar("Send", bound=Callable[..., object])
+
+TRANSIENT = (
+    RetriableAPIError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ConnectionError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.Timeout,
+)
+"""What may pass by itself: a request that fails so is sent again."""
 
 PATIENCE = 300.0
 """Seconds of unbroken failure after which a request is given up."""
@@ -24,6 +41,35 @@ OBEDIENCE = 7200.0
 """Seconds for which Drift may ask to wait again and again, before that is failure too."""
 
 _OWN_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+
+
+def patient(send: Send, path: str, warn: Callable[..., None]) -> Send:
+    """Send a request again while it fails in ways that may pass; then give up in words.
+
+    Args:
+        send: Sends a request once.
+        path: What is asked for, to name it.
+        warn: Says what failed, and when it will be tried again; called as a logger's method is.
+
+    Returns:
+        Sends a request until it succeeds, or raises a `FatalAPIError`.
+    """
+
+    def say(details: Details) -> None:
+        why, wait = cause(details["exception"]), details["wait"]
+        warn("%s failed: %s. Asking again in %.1f s.", path, why, wait)
+
+    def give_up(details: Details) -> None:
+        raise FatalAPIError(
+            f"{path} failed for {details['elapsed'] / 60:.0f} minutes, {details['tries']} times; "
+            f"the last time: {cause(details['exception'])}. Nothing is lost: run again when Drift "
+            "can be reached."
+        )
+
+    retried = backoff.on_exception(
+        waits, TRANSIENT, jitter=None, on_backoff=say, on_giveup=give_up, logger=None
+    )
+    return retried(send)
 
 
 def waits() -> Generator[float, Exception, None]:
@@ -46,7 +92,7 @@ def waits() -> Generator[float, Exception, None]:
             wait = told + random.uniform(0.0, 1.0)  # noqa: S311 - spreads requests, guards nothing
             deadline += wait
         else:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline and failures >= len(_OWN_WAITS):
                 return
             longest = _OWN_WAITS[min(failures, len(_OWN_WAITS) - 1)]
             wait = random.uniform(longest / 2, longest)  # noqa: S311 - as above

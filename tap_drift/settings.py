@@ -20,17 +20,21 @@ STATUS_IDS = {"open": 1, "closed": 2, "pending": 3}
 
 _HOST = r"[\w-]{1,63}(\.[\w-]{1,63})*"
 _IPV6 = r"\[[\da-fA-F:.]+\]"
+# Printable ASCII: anything else cannot go into a header, and the HTTP library's complaint about it
+# would repeat the token.
+_PRINTABLE = r"^\s*[!-~]+\s*$"
 
 SETTINGS = th.PropertiesList(
     th.Property(
         "access_token",
-        # Printable ASCII: anything else cannot go into a header, and the HTTP library's
-        # complaint about it would repeat the token.
-        th.StringType(pattern=r"^\s*[!-~]+\s*$"),
-        required=True,
+        th.StringType(pattern=_PRINTABLE),
         secret=True,
         title="Access token",
-        description="Bearer token of a Drift app that has the scope `conversation_read`.",
+        description=(
+            "Bearer token of a Drift app that has the scopes of the streams that are read, "
+            "`conversation_read` for conversations. If it is given, the settings of an OAuth app "
+            "are not used."
+        ),
     ),
     th.Property(
         "start_date",
@@ -70,6 +74,16 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "concurrency",
+        th.IntegerType(minimum=1, maximum=32),
+        default=8,
+        title="Concurrency",
+        description=(
+            "How many requests are under way at once, 1 to 32, for streams that ask once per "
+            "conversation."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=60,
@@ -84,7 +98,8 @@ SETTINGS = th.PropertiesList(
         title="API URL",
         description=(
             "Base URL of every request: a sandbox or a proxy. "
-            "Without it: Drift's own, https://api.drift.com."
+            "Without it: Drift's own, https://api.drift.com for the listing of conversations, "
+            "https://driftapi.com for all else."
         ),
         examples=["http://127.0.0.1:8000"],
     ),
@@ -95,7 +110,33 @@ SETTINGS = th.PropertiesList(
         title="User agent",
         description="How the tap names itself to Drift.",
     ),
+    th.Property(
+        "client_id",
+        th.StringType(pattern=_PRINTABLE),
+        title="Client id",
+        description="Client id of an OAuth app, where there is no `access_token`.",
+    ),
+    th.Property(
+        "client_secret",
+        th.StringType(pattern=_PRINTABLE),
+        secret=True,
+        title="Client secret",
+        description="Client secret of the OAuth app.",
+    ),
+    th.Property(
+        "refresh_token",
+        th.StringType(pattern=_PRINTABLE),
+        secret=True,
+        title="Refresh token",
+        description=(
+            "Refresh token of the OAuth app. It works once: the tap writes the next one into the "
+            "--config file."
+        ),
+    ),
 )
+
+OAUTH = ("client_id", "client_secret", "refresh_token")
+"""What there must be where there is no `access_token`."""
 
 _ACCEPTS = {
     "access_token": "a Drift token by itself: no spaces, no word `Bearer`",
@@ -103,9 +144,13 @@ _ACCEPTS = {
     "statuses": f"a list of {', '.join(STATUS_IDS)}",
     "page_size": "an integer from 1 to 100",
     "lookback_seconds": "an integer of at least 0, in seconds",
+    "concurrency": "an integer from 1 to 32",
     "request_timeout": "an integer of at least 1, in seconds",
     "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",
+    "client_id": "an id by itself, as Drift shows it: no spaces",
+    "client_secret": "a secret by itself, as Drift shows it: no spaces",
+    "refresh_token": "a Drift token by itself: no spaces, no word `Bearer`",
 }
 
 _FORMATS = FormatChecker(formats=())
@@ -116,6 +161,25 @@ def _is_date_time(value: object) -> bool:
     if isinstance(value, str):
         parse(value)
     return True
+
+
+def schema() -> dict[str, Any]:
+    """Give the JSON Schema of the settings."""
+    # First, because the check complains in this order.
+    token = {"anyOf": [{"required": ["access_token"]}, {"required": [*OAUTH]}]}
+    return token | SETTINGS.to_dict()
+
+
+def given(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is null or blank: orchestrators write that for what is not set.
+
+    Args:
+        config: Settings.
+
+    Returns:
+        Those that have a value.
+    """
+    return {name: value for name, value in config.items() if value not in (None, "")}
 
 
 def defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,23 +208,28 @@ def faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
         A sentence for each setting that is wrong or missing, in the schema's order; empty if all
         is well.
     """
-    missing = [name for name in schema.get("required", ()) if name not in config]
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    wrong = [error for error in validator.iter_errors(config) if error.validator != "required"]
-    return [
-        *(_missing(name) for name in missing),
-        *dict.fromkeys(_sentence(error) for error in wrong),
-    ]
+    return [*dict.fromkeys(_sentence(error, config) for error in validator.iter_errors(config))]
 
 
-def _missing(name: str) -> str:
+def _missing(config: Mapping[str, Any]) -> str:
+    missing = [f"`{name}`" for name in OAUTH if name not in config]
+    if len(missing) == len(OAUTH):
+        return (
+            "`access_token` is missing: give it in the --config file, or as TAP_DRIFT_ACCESS_TOKEN "
+            "with --config=ENV; or give `client_id`, `client_secret` and `refresh_token` of an "
+            "OAuth app."
+        )
+    verb = "is" if len(missing) == 1 else "are"
     return (
-        f"`{name}` is missing: give it in the --config file, or as TAP_DRIFT_{name.upper()} with "
-        f"--config=ENV; it must be {_ACCEPTS[name]}."
+        f"{' and '.join(missing)} {verb} missing: without `access_token`, an OAuth app needs all "
+        "of `client_id`, `client_secret` and `refresh_token`."
     )
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, config: Mapping[str, Any]) -> str:
+    if error.validator == "anyOf":
+        return _missing(config)
     name = str(error.path[0]) if error.path else "config"
     if name in _ACCEPTS:
         return f"`{name}` must be {_ACCEPTS[name]}."

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import TOKEN, answer
+from support import TOKEN, answer, catalog, entry
 
-from tap_drift.cli import sentences
+from tap_drift.errors import sentences
 
 if TYPE_CHECKING:
     from support import FaultyDrift, RunTap
@@ -67,9 +67,10 @@ def test_the_test_mode_complains_in_sentences_too(mode: str, tap: RunTap) -> Non
     assert "Traceback" not in run.stderr
 
 
-def test_the_test_mode_asks_once(drift: FaultyDrift, tap: RunTap) -> None:
+def test_the_test_mode_asks_once_for_each_stream(drift: FaultyDrift, tap: RunTap) -> None:
     assert tap("--config=ENV", "--test").returncode == 0
-    assert len(drift.requests) == 1
+    listing = "/conversations/list?limit=100&page_token="
+    assert drift.requests == ["/app/token_info", listing]
 
 
 @pytest.mark.parametrize(
@@ -153,3 +154,12 @@ def test_what_nobody_foresaw_is_named_without_its_text() -> None:
     [sentence] = sentences(KeyError("somebody's words"))
     assert "KeyError" in sentence
     assert "words" not in sentence
+
+
+def test_to_select_nothing_is_said(tap: RunTap, tmp_path: Path) -> None:
+    chosen = catalog("users")
+    entry(chosen, "users")["metadata"][-1]["metadata"]["selected"] = False
+    (tmp_path / "catalog.json").write_text(json.dumps(chosen))
+    run = tap("--config=ENV", f"--catalog={tmp_path / 'catalog.json'}")
+    assert run.returncode == 0
+    assert "No stream is selected: nothing is read." in run.stderr

@@ -50,6 +50,13 @@ def test_a_token_that_drift_repeats_is_masked() -> None:
     assert error == "x: bad token ***!"
 
 
+def test_secrets_of_a_form_that_drift_repeats_are_masked() -> None:
+    form = {"client_id": "id", "client_secret": TOKEN[:9], "refresh_token": f"{TOKEN}/+&"}
+    answer = response({"error": {"type": "x", "message": f"id {TOKEN[:9]} {TOKEN}/+&."}})
+    answer.request = requests.Request("POST", "http://drift.test/", data=form).prepare()
+    assert drift_error(answer) == "x: id *** ***."
+
+
 def test_a_long_message_is_cut() -> None:
     assert len(drift_error(response({"error": {"message": "words " * 1000}}))) <= 300
 

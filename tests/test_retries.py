@@ -105,3 +105,12 @@ def test_time_that_drift_asked_for_is_not_failure(clock: Clock) -> None:
     told = RetriableAPIError("", response(Retry_After="290"))
     waited = wait_out(clock, [told] * 10 + [ConnectionError()] * 1000)
     assert sum(waited[10:]) >= PATIENCE - 1
+
+
+def test_time_lost_at_the_gate_alone_is_not_failure(clock: Clock) -> None:
+    """Another request was told to wait, and held all others back as well."""
+    waiting = waits()
+    next(waiting)
+    waiting.send(RetriableAPIError("", response(503)))
+    clock.now += PATIENCE
+    assert waiting.send(RetriableAPIError("", response(503))) > 0

@@ -8,13 +8,14 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 from support import TOKEN, sync
 
-from tap_drift.settings import SETTINGS
+from tap_drift.settings import schema
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
     from support import FaultyDrift
 
 GOOD = {"access_token": TOKEN}
+OAUTH = {"client_id": "id", "client_secret": TOKEN, "refresh_token": TOKEN}
 
 
 def complaints(config: dict[str, Any], **options: Any) -> list[str]:
@@ -26,7 +27,7 @@ def complaints(config: dict[str, Any], **options: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("setting", "value", "accepted"),
     [
-        ("access_token", "", "a Drift token by itself"),
+        ("access_token", " ", "a Drift token by itself"),
         ("access_token", "Bearer abc", "a Drift token by itself"),
         ("access_token", "abc\ndef", "a Drift token by itself"),
         ("access_token", "tökén", "a Drift token by itself"),
@@ -42,6 +43,8 @@ def complaints(config: dict[str, Any], **options: Any) -> list[str]:
         ("page_size", "abc", "an integer from 1 to 100"),
         ("page_size", 1.5, "an integer from 1 to 100"),
         ("lookback_seconds", -1, "an integer of at least 0"),
+        ("concurrency", 0, "an integer from 1 to 32"),
+        ("concurrency", 33, "an integer from 1 to 32"),
         ("request_timeout", 0, "an integer of at least 1"),
         ("request_timeout", "60", "an integer of at least 1"),
         ("api_url", "api.drift.com", "an http:// or https:// URL"),
@@ -53,6 +56,9 @@ def complaints(config: dict[str, Any], **options: Any) -> list[str]:
         ("api_url", "https://api..drift.com", "an http:// or https:// URL"),
         ("api_url", "https://api.drift.com\n", "an http:// or https:// URL"),
         ("user_agent", "acme\r\nX-Evil: 1", "a line of printable ASCII text"),
+        ("client_id", "an id", "an id by itself"),
+        ("client_secret", "a secret", "a secret by itself"),
+        ("refresh_token", "Bearer abc", "a Drift token by itself"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_accepts(
@@ -62,7 +68,7 @@ def test_a_wrong_setting_is_named_with_what_it_accepts(
     assert complaint.startswith(f"`{setting}` must be {accepted}")
 
 
-@pytest.mark.parametrize("setting", list(SETTINGS.to_dict()["properties"]))
+@pytest.mark.parametrize("setting", list(schema()["properties"]))
 def test_a_token_in_the_wrong_place_is_not_repeated(setting: str) -> None:
     assert TOKEN not in str(complaints(GOOD | {setting: f" {TOKEN} {TOKEN}"}))
 
@@ -71,6 +77,23 @@ def test_a_missing_token_is_named_with_the_ways_to_give_it() -> None:
     [complaint] = complaints({})
     assert complaint.startswith("`access_token` is missing")
     assert "TAP_DRIFT_ACCESS_TOKEN" in complaint
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["client_id", "client_secret"], "`refresh_token` is missing"),
+        (["refresh_token"], "`client_id` and `client_secret` are missing"),
+    ],
+)
+def test_what_an_oauth_app_lacks_is_named(given: list[str], complaint: str) -> None:
+    [said] = complaints({name: OAUTH[name] for name in given})
+    assert said.startswith(complaint)
+    assert TOKEN not in said
+
+
+def test_an_oauth_app_is_enough() -> None:
+    assert TapDrift(config=dict(OAUTH))
 
 
 def test_each_fault_is_said_once() -> None:
@@ -95,11 +118,21 @@ def test_dates_may_be_spelled_in_many_ways(value: str) -> None:
     assert TapDrift(config=GOOD | {"start_date": value})
 
 
-def test_null_is_the_same_as_not_given(drift: FaultyDrift) -> None:
-    nothing = dict.fromkeys(["start_date", "statuses", "page_size", "user_agent"])
+@pytest.mark.parametrize("blank", [None, ""])
+def test_null_and_blank_are_the_same_as_not_given(blank: str | None, drift: FaultyDrift) -> None:
+    nothing = dict.fromkeys(["start_date", "statuses", "page_size", "user_agent", *OAUTH], blank)
     config = {"access_token": drift.token, "api_url": drift.url}
     assert sync(config | nothing).ids() == drift.ids()
-    assert complaints({"access_token": None})[0].startswith("`access_token` is missing")
+    assert complaints({"access_token": blank})[0].startswith("`access_token` is missing")
+    assert complaints(OAUTH | {"refresh_token": blank})[0].startswith("`refresh_token` is missing")
+
+
+def test_a_blank_in_the_environment_does_not_hide_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACCESS_TOKEN", "PAGE_SIZE", "REFRESH_TOKEN"):
+        monkeypatch.setenv(f"TAP_DRIFT_{name}", "")
+    config = OAUTH | {"page_size": 50}
+    tap = TapDrift(config=dict(config), parse_env_config=True)
+    assert {name: tap.config[name] for name in config} == config
 
 
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,9 +142,13 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "TAP_DRIFT_STATUSES": '["open", "closed"]',
         "TAP_DRIFT_PAGE_SIZE": "50",
         "TAP_DRIFT_LOOKBACK_SECONDS": "0",
+        "TAP_DRIFT_CONCURRENCY": "4",
         "TAP_DRIFT_REQUEST_TIMEOUT": "5",
         "TAP_DRIFT_API_URL": "http://127.0.0.1:1",
         "TAP_DRIFT_USER_AGENT": "acme",
+        "TAP_DRIFT_CLIENT_ID": "id",
+        "TAP_DRIFT_CLIENT_SECRET": "secret",
+        "TAP_DRIFT_REFRESH_TOKEN": "refresh",
         "TAP_DRIFT_FLATTENING_ENABLED": "true",
         "TAP_DRIFT_FLATTENING_MAX_DEPTH": "2",
     }
@@ -123,9 +160,13 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "statuses": ["open", "closed"],
         "page_size": 50,
         "lookback_seconds": 0,
+        "concurrency": 4,
         "request_timeout": 5,
         "api_url": "http://127.0.0.1:1",
         "user_agent": "acme",
+        "client_id": "id",
+        "client_secret": "secret",
+        "refresh_token": "refresh",
         "flattening_enabled": True,
         "flattening_max_depth": 2,
     }
