@@ -21,11 +21,14 @@ Nothing here knows of HTTP or of Singer. Times are Drift's: epoch milliseconds, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tap_drift.timestamps import from_epoch_ms, parse, to_epoch_ms
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tap_drift.page import Row
 
 _VERSION = 1
 
@@ -111,8 +114,8 @@ class ResumePoint:
 class Walk:
     """One walk through the listing: what to emit of each page, and where to go after it.
 
-    For each page: `take` its rows, write them, then ask for what comes `after` it. From then on,
-    `resume_point` claims them.
+    For each page: `take` its rows, then ask for what comes `after` it. What `resume_point` claims
+    from then on is true once all that was taken has been written.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class Walk:
         self.oldest: int | None = None
         """The last `updatedAt` met."""
         self.resume_point: ResumePoint | None = resume
-        """What has been covered, as far as it has been written."""
+        """What has been covered, once all that was taken has been written."""
         self.jumped = False
         """Whether the walk went on from a resume point's query."""
 
@@ -167,7 +170,7 @@ class Walk:
         return [row for row in rows if self._is_wanted(row.get("updatedAt"))]
 
     def after(self, next_query: str | None) -> str | None:
-        """Say where to go after a page that has been written.
+        """Say where to go after a page that has been taken.
 
         Args:
             next_query: The query of the link to the next page; None if there is none.
@@ -206,6 +209,12 @@ class Walk:
         resume = replace(covered, next_query=None) if covered else None
         return Walk(self.filter, self._started, resume, self._lookback)
 
+    @property
+    def place(self) -> tuple[int, int, str | None] | None:
+        """Where an earlier walk was cut, if it was."""
+        point = self.resume_point
+        return (point.newest, point.oldest, point.next_query) if point else None
+
     def _jump(self, query: str) -> str:
         """Leave what is covered behind: from here on, whatever comes is emitted."""
         self.jumped = True
@@ -229,18 +238,124 @@ class Walk:
         return not (self.ordered and time in self._covered)
 
 
-def bookmark(before: int | None, walk: Walk) -> int | None:
-    """Give the bookmark after a walk that is complete.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a stream may say in its state once a page has been written."""
+
+    resume_point: ResumePoint | None = None
+    """Where its walk could be taken up; None if there is no such place."""
+
+    is_complete: bool = False
+    """Whether its walk is complete."""
+
+    newest: int | None = None
+    """The moment up to which it then has everything; None if nothing was met."""
+
+
+class Walks:
+    """One walk through the listing for several streams at once.
+
+    Each stream has a walk of its own, with its own bookmark and its own resume point, so that one
+    that is new, or that failed in an earlier run, gets what it lacks, and the others do not read
+    again what they have. For each page: `take` its rows, then ask for what comes `after` it; once
+    the page has been written, the `claims` that stood then are true.
+    """
+
+    def __init__(self, walks: Mapping[str, Walk]) -> None:
+        """Begin at the head of the listing.
+
+        Args:
+            walks: The walk of each stream, by the stream's name.
+        """
+        self._walks = dict(walks)
+        self._complete: dict[str, Claim] = {}
+        # A jump is for all or for none.
+        if len({walk.place for walk in walks.values()}) > 1:
+            self._walks = {name: walk.without_query() for name, walk in walks.items()}
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the listing has kept its order so far."""
+        return all(walk.ordered for walk in self._walks.values())
+
+    @property
+    def jumped(self) -> bool:
+        """Whether the walk went on from a resume point's query."""
+        return any(walk.jumped for walk in self._walks.values())
+
+    @property
+    def oldest(self) -> int | None:
+        """The last `updatedAt` met."""
+        return next((walk.oldest for walk in self._walks.values()), None)
+
+    @property
+    def claims(self) -> dict[str, Claim]:
+        """What each stream may say once all pages so far have been written."""
+        going_on = {name: Claim(walk.resume_point) for name, walk in self._walks.items()}
+        return going_on | self._complete
+
+    def take(self, rows: list[Row]) -> list[tuple[Row, set[str]]]:
+        """Choose what to emit of a page.
+
+        Args:
+            rows: The rows of the page, in Drift's order.
+
+        Returns:
+            Each row that any stream wants, and the names of the streams that want it.
+        """
+        taken = {name: walk.take(rows) for name, walk in self._walks.items()}
+        if taken and all(kept is rows for kept in taken.values()):
+            everyone = set(taken)
+            return [(row, everyone) for row in rows]
+        takers: dict[int, set[str]] = {id(row): set() for row in rows}
+        for name, kept in taken.items():
+            for row in kept:
+                takers[id(row)].add(name)
+        return [(row, takers[id(row)]) for row in rows if takers[id(row)]]
+
+    def after(self, next_query: str | None) -> str | None:
+        """Say where to go after a page.
+
+        Args:
+            next_query: The query of the link to the next page; None if there is none.
+
+        Returns:
+            The query of the page to ask for; None if all walks are complete.
+        """
+        queries = {name: walk.after(next_query) for name, walk in self._walks.items()}
+        for name in [name for name, query in queries.items() if query is None]:
+            walk = self._walks.pop(name)
+            self._complete[name] = Claim(is_complete=True, newest=walk.newest)
+        return next((query for query in queries.values() if query is not None), None)
+
+    def drop(self, name: str) -> None:
+        """Walk no more for a stream.
+
+        Args:
+            name: The name of a stream that has failed.
+        """
+        self._walks.pop(name, None)
+
+    def without_query(self) -> Walks:
+        """Begin again at the head, because Drift does not take the resume points' query.
+
+        Returns:
+            The walks that are not complete, paging through what they have covered.
+        """
+        return Walks({name: walk.without_query() for name, walk in self._walks.items()})
+
+
+def later(before: int | None, moment: int | None) -> int | None:
+    """Give a bookmark that never goes back.
 
     Args:
-        before: The bookmark before it.
-        walk: The walk.
+        before: The bookmark before a walk.
+        moment: Up to where the walk has everything.
 
     Returns:
-        The moment up to which everything has been emitted; None if nothing was ever met.
+        The later of the two; None if nothing was ever met.
     """
-    known = [time for time in (before, walk.newest) if time is not None]
-    return max(known, default=None)
+    return max((time for time in (before, moment) if time is not None), default=None)
 
 
 def _ms(spelled: str) -> int:

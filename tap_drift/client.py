@@ -1,75 +1,67 @@
-"""One request to Drift: which host, who we are, its retries, and what an answer must look like."""
+"""One request to Drift: who we are, when it may go, its retries, and its failures in words."""
 
 from __future__ import annotations
 
-import logging
-from datetime import datetime, timezone
-from functools import cached_property
+import threading
+from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
-import backoff
 import requests
+from requests.adapters import HTTPAdapter
 from singer_sdk import metrics
-from singer_sdk.authenticators import BearerTokenAuthenticator
-from singer_sdk.exceptions import FatalAPIError, FatalSyncError, RetriableAPIError
-from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
-from singer_sdk.streams import RESTStream
-from singer_sdk.streams.rest import PageContext
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
+from tap_drift.auth import authenticator
 from tap_drift.errors import cause, drift_error, redirect_target
-from tap_drift.page import WrongShapeError, read_page
-from tap_drift.retries import waits
-from tap_drift.timestamps import from_epoch_ms, spell
+from tap_drift.gate import Gate
+from tap_drift.page import WrongShapeError
+from tap_drift.retries import TRANSIENT, patient, told_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    import logging
+    from collections.abc import Callable, Mapping
 
-    from backoff.types import Details
-    from singer_sdk import Tap
-    from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
-    from singer_sdk.pagination import BaseAPIPaginator
-
-    from tap_drift.page import Page
-    from tap_drift.writer import MessageWriter
-
-DRIFT = "https://api.drift.com"
-"""The host that Drift documents for its listing of conversations."""
-
-TRANSIENT = (
-    RetriableAPIError,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.ContentDecodingError,
-    requests.exceptions.Timeout,
-)
-"""What may pass by itself: a request that fails so is sent again."""
-
-# The SDK says these at INFO or ERROR; our own lines and the error itself say them better.
-_SAID_ALREADY = ("An unhandled error occurred", "Beginning sync of", "Starting incremental sync of")
+T = TypeVar("T")
 
 _TOKEN_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-
-# What a key of each type in a schema is in Python.
-_TYPES = {"integer": int, "string": str}
+_GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 
 
-class PageRefusedError(FatalAPIError):
-    """Drift refused a request, and not for its token: perhaps for the page that it asks for."""
+class RefusedError(FatalAPIError):
+    """Drift refused a request, and asking again cannot help."""
+
+    def __init__(self, message: str, path: str, status: int) -> None:
+        """Say what was refused.
+
+        Args:
+            message: A sentence.
+            path: What was asked for.
+            status: HTTP's code for the refusal.
+        """
+        super().__init__(message)
+        self.path = path
+        self.is_gone = status in _GONE
+        """Whether Drift has no such thing, or no more."""
+        self.is_of_request = status >= HTTPStatus.BAD_REQUEST and status not in _TOKEN_REFUSED
+        """Whether it was refused for what it asks for, and not for its token."""
 
 
-class HeaderAuthenticator(BearerTokenAuthenticator):
-    """Bearer token in the header, and the URL as it is.
+class AbandonedError(FatalAPIError):
+    """Nobody waits for the answer any more."""
 
-    The SDK's own writes the query anew, and so drops the blank `page_token` that Drift requires.
-    """
 
-    @override
-    def authenticate_request(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self.auth_headers)
-        return request
+class Asker(NamedTuple):
+    """On whose behalf a request is sent."""
+
+    stream: str
+    path: str
+    scope: str
+    logger: logging.Logger
+    is_awaited: Callable[[], bool]
+    """Whether the answer is still waited for; if not, the request is not sent again."""
 
 
 class DriftSession(requests.Session):
@@ -83,349 +75,152 @@ class DriftSession(requests.Session):
         return None
 
 
-class DriftStream(RESTStream[str]):
-    """What all streams of Drift's have in common."""
+class DriftClient:
+    """Sends the requests of all streams and threads of a run: one session, one token, one gate."""
 
-    scope: ClassVar[str]
-    """The scope that the token's app needs for this stream."""
-
-    # Records are JSON from JSON: there is nothing to conform.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-
-    def __init__(self, tap: Tap) -> None:
-        super().__init__(tap)
-        self.logger.addFilter(_is_news)
-        self.requests = 0
-        self._warned: set[str] = set()
-        self._read_at: datetime | None = None
-        # Drift's keys, whichever a catalog may choose for the target.
-        self._keys = tuple(self.primary_keys)
-
-    @property
-    @override
-    def url_base(self) -> str:
-        """The host to ask, and the path that its API begins at; without a slash at the end."""
-        return str(self.config.get("api_url", DRIFT)).rstrip("/")
-
-    @cached_property
-    @override
-    def authenticator(self) -> Auth:
-        """What puts the token into each request."""
-        return HeaderAuthenticator(token=self.config["access_token"].strip())
-
-    @cached_property
-    @override
-    def requests_session(self) -> requests.Session:
-        """The connections to Drift."""
-        return DriftSession()
-
-    @property
-    @override
-    def timeout(self) -> int:
-        """Seconds to wait for a connection, and for each part of an answer."""
-        return int(self.config["request_timeout"])
-
-    @property
-    def writer(self) -> MessageWriter:
-        """Where the messages go."""
-        return cast("MessageWriter", self._tap.message_writer)
-
-    def warn_once(self, message: str) -> None:
-        """Warn, unless that was said before.
+    def __init__(self, config: Mapping[str, Any], save: Callable[[str, str], None]) -> None:
+        """Begin with no connections.
 
         Args:
-            message: What to say.
+            config: The tap's settings.
+            save: Keeps an OAuth app's refresh token for the next run, as `authenticator` says.
         """
-        if message not in self._warned:
-            self._warned.add(message)
-            self.log(message, level=logging.WARNING)
+        self.session = DriftSession()
+        connections = HTTPAdapter(pool_maxsize=int(config["concurrency"]))
+        self.session.mount("https://", connections)
+        self.session.mount("http://", connections)
+        self.authenticator = authenticator(config, self.session, save)
+        self._timeout = int(config["request_timeout"])
+        self._gate = Gate(int(config["concurrency"]))
+        self._transports: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._metrics = metrics.get_metrics_logger()
+        self.tries_once = False
+        """Whether to give up at the first failure, for those who want to know now."""
 
-    # One request
+        # Who has waited five minutes for a Drift that cannot be reached has waited for all streams.
+        self._is_down = False
+        self._was_answered = True
+        self.sent: Counter[str] = Counter()
+        """How many requests were sent for each stream, those that failed included."""
 
-    @override
-    def request_decorator(self, func: RequestFunc) -> RequestFunc:
-        """Send a request again while it fails in ways that may pass; then give up in words.
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        asker: Asker,
+        read: Callable[[requests.Response], T],
+    ) -> T:
+        """Send a request, again while it fails in ways that may pass, until it is answered.
 
         Args:
-            func: Sends a request once.
+            request: What to ask.
+            asker: On whose behalf.
+            read: Reads an answer of success; raises `WrongShapeError` if it is not what was asked
+                for.
 
         Returns:
-            Sends a request until it succeeds, or raises a `FatalAPIError`.
-        """
-        retried = backoff.on_exception(
-            waits,
-            TRANSIENT,
-            jitter=None,
-            on_backoff=self.backoff_handler,
-            on_giveup=self._give_up,
-            logger=None,
-        )
-        return retried(func)
-
-    @override
-    def backoff_handler(self, details: Details) -> None:
-        """Say what failed, and when it will be tried again.
-
-        Args:
-            details: The failure and the wait, as the library `backoff` gives them.
-        """
-        self.log(
-            "%s failed: %s. Asking again in %.1f s.",
-            self.path,
-            cause(details["exception"]),
-            details["wait"],
-            level=logging.WARNING,
-        )
-
-    def _give_up(self, details: Details) -> None:
-        raise FatalAPIError(
-            f"{self.path} failed for {details['elapsed'] / 60:.0f} minutes, {details['tries']} "
-            f"times; the last time: {cause(details['exception'])}. Nothing is lost: run again "
-            "when Drift can be reached."
-        )
-
-    @cached_property
-    def _transport(self) -> dict[str, Any]:
-        """Proxies and certificates as the environment has them, looked up once."""
-        session = self.requests_session
-        return {**session.merge_environment_settings(self.url_base, {}, None, None, None)}
-
-    def send(self, request: requests.PreparedRequest) -> requests.Response:
-        """Send a request once.
-
-        Args:
-            request: A request that carries the token.
-
-        Returns:
-            An answer that is a page.
+            What was read.
 
         Raises:
-            FatalAPIError: If Drift refuses it.
-            RetriableAPIError: If Drift fails, or sends no page.
-            requests.RequestException: If Drift cannot be reached.
+            AbandonedError: If nobody waits for it any more.
+            FatalAPIError: If it has failed for so long that it is given up.
+            RefusedError: If Drift refuses it.
         """
-        self.requests += 1
-        response = self.requests_session.send(request, timeout=self.timeout, **self._transport)
+
+        def attempt() -> T:
+            if not asker.is_awaited():
+                raise AbandonedError(f"{asker.path} is no longer asked for.")
+            return self._attempt(request, asker, read)
+
+        if self.tries_once or self._is_down:
+            return self._once(attempt, asker)
+        try:
+            return patient(attempt, asker.path, asker.logger.warning)()
+        except FatalAPIError:
+            self._is_down = not self._was_answered
+            raise
+
+    def _once(self, attempt: Callable[[], T], asker: Asker) -> T:
+        try:
+            return attempt()
+        except TRANSIENT as error:
+            raise FatalAPIError(f"{asker.path} failed: {cause(error)}.") from None
+
+    def _attempt(
+        self,
+        request: requests.PreparedRequest,
+        asker: Asker,
+        read: Callable[[requests.Response], T],
+    ) -> T:
+        response = self._send_once(request, asker)
+        if response.status_code == HTTPStatus.UNAUTHORIZED and self.authenticator.renew(request):
+            response = self._send_once(request, asker)
+        self._check(response, asker)
+        try:
+            return read(response)
+        except WrongShapeError as error:
+            raise RetriableAPIError(f"Drift sent {error}", response) from error
+
+    def _send_once(self, request: requests.PreparedRequest, asker: Asker) -> requests.Response:
+        with self._lock:
+            self.sent[asker.stream] += 1
+        with self._gate as sent:
+            request = self.authenticator(request)
+            transport = self._transport(str(request.url))
+            self._was_answered = False
+            response = self.session.send(request, timeout=self._timeout, **transport)
+            self._was_answered, self._is_down = True, False
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                self._gate.refused(sent, told_to_wait(response))
+            else:
+                self._gate.passed()
         point = metrics.Point(
             "timer",
             metrics.Metric.HTTP_REQUEST_DURATION,
             response.elapsed.total_seconds(),
-            {"stream": self.name, "endpoint": self.path, "http_status_code": response.status_code},
+            {
+                "stream": asker.stream,
+                "endpoint": asker.path,
+                "http_status_code": response.status_code,
+            },
         )
-        self.metrics_logger.debug("METRIC: %s", point)
-        self.validate_response(response)
+        self._metrics.debug("METRIC: %s", point)
         return response
 
-    @override
-    def validate_response(self, response: requests.Response) -> None:
-        """Check that an answer is a page.
+    def _transport(self, url: str) -> dict[str, Any]:
+        """Proxies and certificates as the environment has them, looked up once for each host."""
+        host = urlsplit(url).netloc
+        if host not in self._transports:
+            settings = self.session.merge_environment_settings(url, {}, None, None, None)
+            self._transports[host] = {**settings}
+        return self._transports[host]
 
-        Args:
-            response: Drift's answer.
-
-        Raises:
-            FatalAPIError: If asking again cannot help.
-            RetriableAPIError: If it can.
-        """
+    def _check(self, response: requests.Response, asker: Asker) -> None:
+        """Check that an answer is one of success."""
         status = response.status_code
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise RetriableAPIError(self.response_error_message(response), response)
-        if status >= HTTPStatus.BAD_REQUEST and status not in _TOKEN_REFUSED:
-            raise PageRefusedError(self.response_error_message(response))
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise FatalAPIError(self.response_error_message(response))
-        try:
-            read_page(response)
-        except WrongShapeError as error:
-            raise RetriableAPIError(f"Drift sent {error}", response) from error
-
-    @override
-    def response_error_message(self, response: requests.Response) -> str:
-        """Say what a status of failure means for the user.
-
-        Args:
-            response: Drift's answer.
-
-        Returns:
-            A sentence or a phrase; of the body it quotes Drift's error, and nothing else.
-        """
-        status, error = response.status_code, drift_error(response)
         if status in _TOKEN_REFUSED:
-            return (
-                f"Drift refused the token ({status} on {self.path}): check that `access_token` is "
-                f"a current token of an app with the scope `{self.scope}` (an app whose scopes "
-                "were changed needs a new token)."
+            message = (
+                f"Drift refused the token ({status} on {asker.path}): check that "
+                f"`{self.authenticator.setting}` is a current token of an app with the scope "
+                f"`{asker.scope}` (an app whose scopes were changed needs a new token)."
             )
-        if status < HTTPStatus.BAD_REQUEST:
-            return (
-                f"{self.path} answered {status}, a redirect to {redirect_target(response)}. Drift "
-                "has none, so it was not followed: check `api_url`."
-            )
-        if error:
-            return f"Drift answered {status} on {self.path}: {error}"
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return f"{status} on {self.path}, with no error of Drift's in it: check `api_url`"
-        return f"{status} on {self.path}"
+            raise RefusedError(message, asker.path, status)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise RetriableAPIError(_failure(response, asker), response)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise RefusedError(_failure(response, asker), asker.path, status)
 
-    # From page to page
 
-    def pages(self, paginator: BaseAPIPaginator[str | None]) -> Iterator[Page]:
-        """Walk a listing, asking for each page when the one before has been dealt with.
-
-        Args:
-            paginator: Where the walk begins, and where it goes after each page.
-
-        Yields:
-            The pages.
-        """
-        with self.get_http_request_counter() as counter:
-
-            def counted(
-                request: requests.PreparedRequest, _context: Context | None
-            ) -> requests.Response:
-                counter.increment()
-                return self.send(request)
-
-            send = self.request_decorator(counted)
-            while not paginator.finished:
-                place = PageContext(stream_context=None, next_page_token=paginator.current_value)
-                request = self.get_http_request(page=place)
-                prepared = self.build_prepared_request(
-                    method=request.method,
-                    url=request.url,
-                    params=request.encode_params(),
-                    headers=request.headers,
-                )
-                response = send(prepared, None)
-                self._read_at = datetime.now(timezone.utc)
-                yield read_page(response)
-                paginator.advance(response)
-
-    # From row to record
-
-    @cached_property
-    def _date_times(self) -> list[str]:
-        properties = self.schema["properties"].items()
-        return [name for name, kind in properties if kind.get("format") == "date-time"]
-
-    def to_records(self, rows: list[Record]) -> list[Record]:
-        """Turn Drift's epoch milliseconds into date-times where the schema has date-times.
-
-        Args:
-            rows: Rows of a page, as Drift sent them; they become the records.
-
-        Returns:
-            The records.
-
-        Raises:
-            FatalSyncError: If a row has no key, or something else where a time should be.
-        """
-        for key in self._keys:
-            kind = _TYPES[self.schema["properties"][key]["type"]]
-            if not all(type(row.get(key)) is kind for row in rows):
-                raise FatalSyncError(f"Drift sent a row of `{self.name}` without a usable `{key}`.")
-        for name in self._date_times:
-            for row in rows:
-                time = row.get(name)
-                if time is not None:
-                    try:
-                        row[name] = from_epoch_ms(time)
-                    except (TypeError, OverflowError):
-                        raise self._no_time(row, name) from None
-        return rows
-
-    def _no_time(self, row: Record, name: str) -> FatalSyncError:
-        key = ", ".join(str(row[key]) for key in self._keys)
-        return FatalSyncError(
-            f"Drift sent no epoch milliseconds in `{name}` of `{self.name}` {key}."
-        )
-
-    @override
-    def generate_child_contexts(
-        self, record: Record, context: Context | None
-    ) -> Iterable[Context | None]:
-        """Spare every record a copy of itself when there are no children to get it.
-
-        Args:
-            record: The record.
-            context: The context of the stream.
-
-        Returns:
-            A context for each child stream; none without children.
-        """
-        return super().generate_child_contexts(record, context) if self.child_streams else ()
-
-    # From record to message
-
-    @cached_property
-    def _is_plain(self) -> bool:
-        """Whether records go out whole and as they are: no stream map, nothing flattened."""
-        names = self.schema["properties"]
+def _failure(response: requests.Response, asker: Asker) -> str:
+    """Say what a status of failure means for the user; of the body, only Drift's error."""
+    status, error = response.status_code, drift_error(response)
+    if status < HTTPStatus.BAD_REQUEST:
         return (
-            [type(each) for each in self.stream_maps] == [SameRecordTransform]
-            and not self.stream_maps[0].flattening_enabled
-            and all(self.mask["properties", name] for name in names)
+            f"{asker.path} answered {status}, a redirect to {redirect_target(response)}. Drift has "
+            "none, so it was not followed: check `api_url`."
         )
-
-    # Private to the SDK, whose own does for every record what need be done once for a stream. A
-    # test in tests/test_writer.py fails if it is no longer called.
-    @override
-    def _write_record_message(self, record: Record) -> None:
-        if self._is_plain:
-            self.writer.write_record(self.name, record, self._stream_version, self._read_at)
-            self.state_manager.is_flushed = False
-        else:
-            super()._write_record_message(record)
-
-    # State
-
-    @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> str | None:
-        """Give the start of the run, which no bookmark passes.
-
-        Args:
-            context: The context of the stream.
-
-        Returns:
-            The moment, spelled as bookmarks are; None if the stream has no bookmarks.
-        """
-        start = super().get_replication_key_signpost(context)
-        return spell(start) if start else None
-
-    @override
-    def compare_start_date(self, value: str, start_date_value: str) -> str:
-        """A bookmark wins over `start_date`, which is for first runs.
-
-        The SDK takes the later of the two. A scheduler that sets `start_date` anew for each run
-        would then skip what was updated since a run that failed.
-
-        Args:
-            value: The bookmark.
-            start_date_value: The setting.
-
-        Returns:
-            The bookmark.
-        """
-        return value
-
-    def write_state(self) -> None:
-        """Write a STATE message, unless it would say what the last one said."""
-        self._tap.state_writer.write_state(self.tap_state)
-
-    # Private to the SDK, which has no public place for it; tests/test_ending.py fails if it is no
-    # longer called.
-    @override
-    def _sync_records(
-        self, context: Context | None = None, *, write_messages: bool = True
-    ) -> Generator[Record, None, None]:
-        """Let an error that ends the stream be preceded by a STATE for what was written."""
-        try:
-            yield from super()._sync_records(context, write_messages=write_messages)
-        except Exception:
-            self.writer.flush()
-            self.write_state()
-            raise
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith(_SAID_ALREADY)
+    if error:
+        return f"Drift answered {status} on {asker.path}: {error}"
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"{status} on {asker.path}, with no error of Drift's in it: check `api_url`"
+    return f"{status} on {asker.path}"

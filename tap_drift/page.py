@@ -1,17 +1,19 @@
-"""One page of a listing: Drift's answer, checked and taken apart."""
+"""One page of rows: Drift's answer, checked and taken apart."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import msgspec
 
 if TYPE_CHECKING:
     import requests
 
+Row = dict[str, Any]
 
 # A fraction keeps its digits; integers of any size do anyway.
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
@@ -23,18 +25,22 @@ class WrongShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a listing."""
+    """A page of rows."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     """The rows, in Drift's order; as Drift sent them, until they become records."""
 
-    next_query: str | None
-    """The query of `links.next`, which asks for the page after this one; None on the last page."""
+    next_query: str | None = None
+    """The query that asks for the page after this one; None on the last page."""
+
+    total: int | None = None
+    """How many rows there are on all pages, if Drift says so."""
+
+    is_cut: bool = False
+    """Whether Drift says that there are more, and does not say how to ask for them."""
 
 
-# The check, the stream and the paginator each look at the same answer: it is decoded once.
-@lru_cache(maxsize=1)
-def read_page(response: requests.Response) -> Page:
+def read_listing(response: requests.Response) -> Page:
     """Read an answer of the shape `{"data": [row, …], "links": {"next": URL}}`.
 
     That `links`, or `next` in it, may be absent, null or empty on the last page is assumed:
@@ -49,23 +55,170 @@ def read_page(response: requests.Response) -> Page:
     Raises:
         WrongShapeError: If the answer is not of that shape.
     """
+    answer = _decode(response)
+    rows = _rows(answer.get("data") if isinstance(answer, dict) else None, "`data`")
+    return Page(rows, _linked(_part(answer, "links").get("next"), "`links.next`"))
+
+
+def read_rows(response: requests.Response, below: str = "") -> Page:
+    """Read an answer that holds all rows there are, of the shape `{"data": [row, …]}`.
+
+    Drift leaves `data` out of some answers, and may do so, or not, in any.
+
+    Args:
+        response: An answer with a status of success.
+        below: The name under which the rows are, if they are not in `data` itself.
+
+    Returns:
+        The page.
+
+    Raises:
+        WrongShapeError: If there are no rows in that place.
+    """
+    found = _data(_decode(response))
+    if below and isinstance(found, dict):
+        found = found.get(below)
+    return Page(_rows(found, f"`data.{below}`" if below else "`data`"))
+
+
+def read_object(response: requests.Response) -> Page:
+    """Read an answer of the shape `{"data": row}`.
+
+    Args:
+        response: An answer with a status of success.
+
+    Returns:
+        A page with that one row.
+
+    Raises:
+        WrongShapeError: If the answer is not of that shape.
+    """
+    return Page(_rows([_data(_decode(response))], "`data`"))
+
+
+def read_messages(response: requests.Response) -> Page:
+    """Read an answer of the shape `{"data": {"messages": […]}, "pagination": {"more", "next"}}`.
+
+    Args:
+        response: An answer with a status of success.
+
+    Returns:
+        The page. It is the last one if `more` is false, or there is no `next`.
+
+    Raises:
+        WrongShapeError: If the answer is not of that shape.
+    """
+    answer = _decode(response)
+    rows = _rows(_part(answer, "data").get("messages"), "`data.messages`")
+    pagination = _part(answer, "pagination")
+    following = pagination.get("next")
+    more = pagination.get("more")
+    if more is False or following in (None, ""):
+        return Page(rows, is_cut=bool(more))
+    if type(following) not in {int, str}:
+        raise WrongShapeError("a `pagination.next` that is no page number")
+    return Page(rows, urlencode({"next": following}))
+
+
+def read_accounts(response: requests.Response) -> Page:
+    """Read an answer of the shape `{"data": {"accounts": […], "next": "/accounts?index=…"}}`.
+
+    Args:
+        response: An answer with a status of success.
+
+    Returns:
+        The page.
+
+    Raises:
+        WrongShapeError: If the answer is not of that shape.
+    """
+    data = _part(_decode(response), "data")
+    rows, total = _rows(data.get("accounts"), "`data.accounts`"), data.get("total")
+    following = _linked(data.get("next"), "`data.next`")
+    return Page(rows, following, total if type(total) is int else None)
+
+
+def read_counts(response: requests.Response) -> Page:
+    """Read an answer of the shape `{"conversationCount": {"OPEN": 3, …}}`.
+
+    Args:
+        response: An answer with a status of success.
+
+    Returns:
+        A page with a row for each status: `status` and `conversationCount`.
+
+    Raises:
+        WrongShapeError: If the answer is not of that shape.
+    """
+    counts = _part(_data(_decode(response)), "conversationCount")
+    if not counts:
+        raise WrongShapeError("JSON without a `conversationCount`")
+    rows = [{"status": status, "conversationCount": count} for status, count in counts.items()]
+    return Page(rows)
+
+
+def read_text(response: requests.Response) -> Page:
+    """Read an answer that is a transcript, in plain text.
+
+    Args:
+        response: An answer with a status of success.
+
+    Returns:
+        A page with one row, whose `transcript` is the text.
+
+    Raises:
+        WrongShapeError: If it is a page for a browser, as something in between might send.
+    """
+    text = response.content.decode("utf-8", "replace")
+    if text.lstrip().lower().startswith(("<!doctype", "<html")):
+        raise WrongShapeError("a web page where a transcript should be")
+    return Page([{"transcript": text}])
+
+
+def _decode(response: requests.Response) -> object:
     try:
-        answer = _DECODER.decode(response.content)
+        return _DECODER.decode(response.content)
+    except (RecursionError, ValueError):
+        pass
+    # Half of a surrogate pair, as cut-off text can hold, is no text to msgspec, nor to a target.
+    try:
+        return _whole(json.loads(response.content, parse_float=Decimal))
     except (RecursionError, ValueError):
         raise WrongShapeError("an answer that is not JSON") from None
-    rows = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise WrongShapeError("JSON without a `data` array of objects")
-    return Page(rows=rows, next_query=_next_query(answer.get("links")))
 
 
-def _next_query(links: object) -> str | None:
-    if links is not None and not isinstance(links, dict):
-        raise WrongShapeError("`links` that is not an object")
-    link = (links or {}).get("next")
+def _whole(value: object) -> object:
+    """Put `U+FFFD` where half of a surrogate pair is."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return value
+
+
+def _data(answer: object) -> object:
+    return answer["data"] if isinstance(answer, dict) and "data" in answer else answer
+
+
+def _part(answer: object, name: str) -> dict[str, Any]:
+    part = answer.get(name) if isinstance(answer, dict) else None
+    if part is not None and not isinstance(part, dict):
+        raise WrongShapeError(f"`{name}` that is not an object")
+    return part or {}
+
+
+def _rows(found: object, place: str) -> list[Row]:
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise WrongShapeError(f"JSON without objects in {place}")
+    return found
+
+
+def _linked(link: object, place: str) -> str | None:
     if not link:
         return None
     query = link.partition("?")[2].partition("#")[0] if isinstance(link, str) else ""
     if not query:
-        raise WrongShapeError("a `links.next` that is not a link to a page")
+        raise WrongShapeError(f"a {place} that is not a link to a page")
     return query

@@ -30,7 +30,7 @@ class Progress:
         self.records = 0
         self.pages = 0
 
-    def page(self, records: int, oldest: int | None) -> None:
+    def page(self, records: int, oldest: int | None = None) -> None:
         """Count a page; every ten seconds or so, say how far the walk has come.
 
         Args:
@@ -52,17 +52,17 @@ class Progress:
             "" if oldest is None else f", back to {from_epoch_ms(oldest)}",
         )
 
-    def end(self, requests: int, then: str) -> None:
+    def end(self, others: list[str], requests: int, then: str) -> None:
         """Say what the walk came to.
 
         Args:
+            others: What else was read along with it, counted.
             requests: How many were sent, those that failed included.
             then: How the next run will start.
         """
         self._logger.info(
-            "%s %s in %s request%s, %.1f s. %s",
-            f"{self.records:,}",
-            self._things,
+            "%s in %s request%s, %.1f s. %s",
+            ", ".join([f"{self.records:,} {self._things}", *others]),
             f"{requests:,}",
             "" if requests == 1 else "s",
             time.monotonic() - self._started,

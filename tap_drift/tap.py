@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_drift.cli import DriftCommand, json_file
-from tap_drift.settings import SETTINGS, defaults, faults
-from tap_drift.streams import ConversationsStream
+from tap_drift.client import DriftClient
+from tap_drift.config_file import save_refresh_token
+from tap_drift.connection import works
+from tap_drift.errors import StreamsFailedError
+from tap_drift.logs import is_news
+from tap_drift.settings import defaults, faults, given, schema
+from tap_drift.streams import STREAMS
 from tap_drift.timestamps import parse
 from tap_drift.writer import MessageWriter
 
@@ -25,12 +33,17 @@ if TYPE_CHECKING:
     from singer_sdk.plugin_base import _ConfigInput
     from singer_sdk.streams import Stream
 
+    from tap_drift.streams.base import DriftStream
+
+# Where click keeps what was given as `--config`.
+_SOURCES = "tap_drift.config"
+
 
 class TapDrift(Tap):
     """Singer tap for Drift: every conversation of an account, whole, and then what changed."""
 
     name = "tap-drift"
-    config_jsonschema = SETTINGS.to_dict()
+    config_jsonschema = schema()
     message_writer_class = MessageWriter
     message_writer: MessageWriter
     _has_state = False
@@ -38,7 +51,37 @@ class TapDrift(Tap):
     @override
     def discover_streams(self) -> Sequence[Stream]:
         """Give all streams that there are; needs no configuration and no network."""
-        return [ConversationsStream(self)]
+        self.logger.addFilter(is_news)
+        return [stream(self, self.client) for stream in STREAMS]
+
+    @property
+    def drift_streams(self) -> list[DriftStream]:
+        """All streams, chosen or not."""
+        return [cast("DriftStream", stream) for stream in self.streams.values()]
+
+    @cached_property
+    def client(self) -> DriftClient:
+        """What sends the requests of all streams."""
+        context = click.get_current_context(silent=True)
+        sources = context.meta.get(_SOURCES, ()) if context else ()
+        return DriftClient(self.config, partial(save_refresh_token, sources))
+
+    # Final to a type checker; the SDK's own ends with the first stream that fails.
+    @override  # type: ignore[misc]
+    def sync_all(self) -> None:
+        """Run all streams that are selected, also if one of them fails.
+
+        Raises:
+            StreamsFailedError: At the end, if any has failed.
+        """
+        streams = self.drift_streams
+        if not any(stream.selected for stream in streams):
+            self.logger.warning("No stream is selected: nothing is read.")
+        super().sync_all()
+        failures = {stream.name: stream.failure for stream in streams if stream.failure}
+        selected = sum(stream.selected or stream.failure is not None for stream in streams)
+        if failures:
+            raise StreamsFailedError(failures, selected)
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
@@ -100,15 +143,14 @@ class TapDrift(Tap):
                 config |= parse_environment_config(setting, self._env_var_prefix)
             except ValueError:
                 config[name] = os.environ[f"{self._env_var_prefix}{name.upper()}"]
-        return config
+        return given(config)
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         self.append_builtin_config(self.config_jsonschema)
-        # Orchestrators write null for what is not set.
-        given = {name: value for name, value in self._config.items() if value is not None}
-        self._config = defaults(self.config_jsonschema) | given
-        errors = faults(given, self.config_jsonschema)
+        config = given(self._config)
+        self._config = defaults(self.config_jsonschema) | config
+        errors = faults(config, self.config_jsonschema)
         if errors and raise_errors:
             raise ConfigValidationError("The configuration is wrong", errors=errors)
         return errors
@@ -131,6 +173,7 @@ class TapDrift(Tap):
         Raises:
             click.BadParameter: If a file cannot be read, or is not a JSON object.
         """
+        ctx.meta[_SOURCES] = value
         files = ", ".join(value)
         try:
             return super().cb_config(ctx, param, value)
@@ -141,12 +184,35 @@ class TapDrift(Tap):
 
     @classmethod
     @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Say, a line a stream, whether it works; the SDK's own starts to read everything.
+
+        Args:
+            ctx: click's.
+            param: click's.
+            value: `all`, `schema`, or that there is nothing to test.
+        """
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        config, catalog = ctx.params["config"], ctx.params["catalog"]
+        tap = cls(
+            config=config.config,
+            catalog=json.load(catalog) if catalog else None,
+            parse_env_config=config.parse_env,
+        )
+        tap._has_state = False  # nothing is read, so that a signal has no state to write
+        ctx.exit(0 if works(tap.drift_streams, tap.client, click.echo) else 1)
+
+    @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
         """Give the SDK's command, ending as `DriftCommand` ends."""
         command = super().get_singer_command()
         for option in command.params:
             if option.name in {"state", "catalog"}:
                 option.callback = json_file
+                option.is_eager = True  # so that --test knows what is selected
         return DriftCommand(
             name=command.name,
             callback=command.callback,

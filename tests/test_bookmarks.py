@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tap_drift.bookmarks import Filter, ResumePoint, Walk, bookmark
+from tap_drift.bookmarks import Claim, Filter, ResumePoint, Walk, Walks, later
 
 ALL = Filter(statuses=(), since=None)
 LATER = 10_000
@@ -213,7 +213,7 @@ def test_a_bookmark_is_the_head_and_never_passes_the_start_of_the_run(
 ) -> None:
     walk = Walk(ALL, started=100)
     walk.take(rows(met, 5) if met else [])
-    assert bookmark(before, walk) == expected
+    assert later(before, walk.newest) == expected
 
 
 def test_neither_does_a_resume_point() -> None:
@@ -221,3 +221,86 @@ def test_neither_does_a_resume_point() -> None:
     walk.take(rows(150, 90))
     walk.after("a")
     assert walk.resume_point == ResumePoint(100, 90, "a", ALL)
+
+
+# Several streams at once
+
+
+BELOW = Filter(statuses=(), since=60)
+
+
+def walks(**of: Walk) -> Walks:
+    return Walks(of)
+
+
+def wanted_by(taken: list[tuple[dict[str, Any], set[str]]]) -> list[tuple[int, set[str]]]:
+    return [(row["updatedAt"], names) for row, names in taken]
+
+
+def test_each_stream_takes_what_it_lacks() -> None:
+    both = walks(old=Walk(BELOW, LATER), new=Walk(ALL, LATER))
+    assert wanted_by(both.take(rows(90, 60, 50))) == [
+        (90, {"old", "new"}),
+        (60, {"old", "new"}),
+        (50, {"new"}),
+    ]
+
+
+def test_what_no_stream_wants_is_left_out() -> None:
+    one = walks(old=Walk(BELOW, LATER))
+    assert wanted_by(one.take(rows(90, 50))) == [(90, {"old"})]
+
+
+def test_the_walk_goes_on_until_the_last_stream_is_complete() -> None:
+    both = walks(old=Walk(BELOW, LATER), new=Walk(ALL, LATER))
+    both.take(rows(90, 50))
+    assert both.after("a") == "a"
+    assert both.claims["old"] == Claim(is_complete=True, newest=90)
+    assert both.claims["new"] == Claim(ResumePoint(90, 50, "a", ALL))
+    both.take(rows(40))
+    assert both.after(None) is None
+    assert both.claims["new"] == Claim(is_complete=True, newest=90)
+
+
+def test_what_is_claimed_now_does_not_change_with_the_pages_to_come() -> None:
+    one = walks(new=Walk(ALL, LATER))
+    one.take(rows(90, 50))
+    one.after("a")
+    before = one.claims
+    one.take(rows(40))
+    one.after("b")
+    assert before["new"] == Claim(ResumePoint(90, 50, "a", ALL))
+
+
+def test_streams_that_were_cut_in_one_place_jump_together() -> None:
+    both = walks(old=Walk(ALL, LATER, POINT), new=Walk(ALL, LATER, POINT))
+    both.take(rows(95, 80))
+    assert both.after("a") == "page_token=x"
+    assert both.jumped
+
+
+def test_streams_that_were_cut_in_different_places_page_through_what_they_have() -> None:
+    further = replace(POINT, oldest=30, next_query="page_token=y")
+    both = walks(old=Walk(ALL, LATER, further), new=Walk(ALL, LATER, POINT))
+    assert wanted_by(both.take(rows(95, 80))) == [(95, {"old", "new"})]
+    assert both.after("a") == "a"
+    assert wanted_by(both.take(rows(50, 40, 30))) == [
+        (50, {"new"}),
+        (40, {"new"}),
+        (30, {"old", "new"}),
+    ]
+    assert not both.jumped
+
+
+def test_a_stream_that_has_failed_is_walked_for_no_more() -> None:
+    both = walks(old=Walk(ALL, LATER), new=Walk(ALL, LATER))
+    both.drop("old")
+    assert wanted_by(both.take(rows(90))) == [(90, {"new"})]
+    both.after("a")
+    assert set(both.claims) == {"new"}
+    both.drop("new")
+    assert both.after("a") is None
+
+
+def test_where_no_stream_is_left_nothing_is_taken() -> None:
+    assert Walks({}).take(rows(90)) == []

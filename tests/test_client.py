@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from singer_sdk.exceptions import FatalAPIError, FatalSyncError
-from support import TOKEN, Messages, answer, page, reset, sync, truncated
+from support import TOKEN, Messages, answer, catalog, page, reset, sync, truncated
 
+from tap_drift.errors import StreamsFailedError
 from tap_drift.retries import PATIENCE
 
 if TYPE_CHECKING:
@@ -97,11 +97,16 @@ def test_the_tap_says_who_it_is(drift: FaultyDrift, config: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_may_pass_is_tried_again(
-    fault: Fault, drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    fault: Fault,
+    drift: FaultyDrift,
+    config: dict[str, Any],
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     drift.faults.extend([fault] * 3)
     assert sync(config).ids() == drift.ids()
-    assert len(clock.slept) == 3
+    assert caplog.text.count("Asking again in") == 3
+    assert clock.slept
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
@@ -109,7 +114,9 @@ def test_what_does_not_pass_in_five_minutes_is_an_error(
     fault: Fault, drift: FaultyDrift, config: dict[str, Any], clock: Clock
 ) -> None:
     drift.faults.extend([fault] * 100)
-    with pytest.raises(FatalAPIError, match=r"/conversations/list failed for \d minutes") as error:
+    with pytest.raises(
+        StreamsFailedError, match=r"/conversations/list failed for \d minutes"
+    ) as error:
         sync(config)
     assert PATIENCE <= sum(clock.slept) <= PATIENCE + 60
     assert "my words" not in str(error.value)
@@ -117,7 +124,9 @@ def test_what_does_not_pass_in_five_minutes_is_an_error(
 
 def test_the_last_cause_is_named(drift: FaultyDrift, config: dict[str, Any], clock: Clock) -> None:
     drift.faults.extend([answer(503), *[answer(500, ERROR)] * 100])
-    with pytest.raises(FatalAPIError, match="500 on /conversations/list: some_error: something"):
+    with pytest.raises(
+        StreamsFailedError, match="500 on /conversations/list: some_error: something"
+    ):
         sync(config)
     assert clock.slept
 
@@ -125,7 +134,7 @@ def test_the_last_cause_is_named(drift: FaultyDrift, config: dict[str, Any], clo
 def test_a_refused_connection_is_named(config: dict[str, Any], clock: Clock) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(FatalAPIError, match="Connection refused"):
+        with pytest.raises(StreamsFailedError, match="Connection refused"):
             sync(config | {"api_url": f"http://127.0.0.1:{nobody.getsockname()[1]}"})
     assert clock.slept
 
@@ -164,7 +173,7 @@ def test_a_refused_token_is_an_error_at_once(
     status: int, drift: FaultyDrift, config: dict[str, Any], clock: Clock
 ) -> None:
     drift.faults.append(answer(status, ERROR))
-    with pytest.raises(FatalAPIError) as error:
+    with pytest.raises(StreamsFailedError) as error:
         sync(config)
     assert "`access_token`" in str(error.value)
     assert "`conversation_read`" in str(error.value)
@@ -177,7 +186,7 @@ def test_any_other_refusal_is_an_error_at_once_in_drifts_words(
     status: int, drift: FaultyDrift, config: dict[str, Any], clock: Clock
 ) -> None:
     drift.faults.append(answer(status, ERROR))
-    with pytest.raises(FatalAPIError) as error:
+    with pytest.raises(StreamsFailedError) as error:
         sync(config)
     assert f"{status} on /conversations/list: some_error: something is off" in str(error.value)
     assert "my words" not in str(error.value)
@@ -188,7 +197,7 @@ def test_a_refusal_that_is_not_drifts_points_to_api_url(
     drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(404, "<html>nginx</html>"))
-    with pytest.raises(FatalAPIError, match="no error of Drift's in it: check `api_url`"):
+    with pytest.raises(StreamsFailedError, match="no error of Drift's in it: check `api_url`"):
         sync(config)
 
 
@@ -197,7 +206,9 @@ def test_a_redirect_is_an_error_and_is_not_followed(
     status: int, drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(status, Location=f"{drift.url}/elsewhere?x=1"))
-    with pytest.raises(FatalAPIError, match=r"a redirect to http://127\.0\.0\.1\. .*`api_url`"):
+    with pytest.raises(
+        StreamsFailedError, match=r"a redirect to http://127\.0\.0\.1\. .*`api_url`"
+    ):
         sync(config)
     assert len(drift.requests) == 1
 
@@ -207,7 +218,7 @@ def test_a_redirect_to_nowhere_is_an_error_in_words_too(
     location: str, drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(302, Location=location))
-    with pytest.raises(FatalAPIError, match="answered 302, a redirect to"):
+    with pytest.raises(StreamsFailedError, match="answered 302, a redirect to"):
         sync(config)
 
 
@@ -244,7 +255,7 @@ def test_neither_token_nor_body_is_logged_at_any_level(
     echo = {"error": {"type": "x", "message": f"token {TOKEN}"}, "data": "my words"}
     drift.faults.extend([answer(500, echo), answer(200, f"my words {TOKEN}"), answer(400, echo)])
     messages = Messages()
-    with caplog.at_level(logging.DEBUG), pytest.raises(FatalAPIError) as error:
+    with caplog.at_level(logging.DEBUG), pytest.raises(StreamsFailedError) as error:
         sync(config, messages=messages)
     said = f"{caplog.text} {error.value} {messages.all}"
     assert "GET" in caplog.text
@@ -270,6 +281,30 @@ def test_a_row_that_cannot_become_a_record_fails_the_run(
     row: dict[str, Any], complaint: str, drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(page(row))
-    with pytest.raises(FatalSyncError, match=complaint) as error:
+    with pytest.raises(StreamsFailedError, match=complaint) as error:
         sync(config)
     assert "my words" not in str(error.value)
+
+
+def test_who_waited_for_a_drift_that_cannot_be_reached_has_waited_for_all_streams(
+    config: dict[str, Any], clock: Clock
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        nowhere = {"api_url": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
+        with pytest.raises(StreamsFailedError, match="3 of 3 streams failed") as error:
+            sync(config | nowhere, catalog=catalog("playbooks", "teams", "users"))
+    assert "users failed: /users/list failed: Connection refused." in str(error.value)
+    assert sum(clock.slept) <= PATIENCE + 60
+
+
+def test_a_failure_that_drift_answers_with_is_waited_for_by_each_stream(
+    drift: FaultyDrift, config: dict[str, Any], clock: Clock
+) -> None:
+    drift.faults_at["/playbooks/list"] = answer(500)
+    drift.faults.append(answer(500))
+    messages = Messages()
+    with pytest.raises(StreamsFailedError, match="1 of 2 streams failed"):
+        sync(config, catalog=catalog("playbooks", "users"), messages=messages)
+    assert messages.records("users")
+    assert clock.slept

@@ -80,7 +80,7 @@ def test_a_signal_ends_it_with_a_last_state_and_the_shells_status(
     drift.requests.clear()
     second = sync(config, table.state)
     table.load(second.all)
-    assert table.missing(drift) == {}
+    assert table.missing(drift) == set()
     if request_number > 1:
         assert len(drift.requests) == 1 + PAGES - (request_number - 1)
 
@@ -108,7 +108,7 @@ def test_a_kill_loses_nothing_and_costs_what_was_not_yet_claimed(
     drift.before_answer = kill
     status, lines, _ = run.end()
     assert status == -signal.SIGKILL
-    assert go_on(drift, tmp_path, lines).missing(drift) == {}
+    assert go_on(drift, tmp_path, lines).missing(drift) == set()
     assert len(drift.requests) == left
 
 
@@ -132,7 +132,7 @@ def test_a_target_that_dies_loses_nothing_that_it_did_not_commit(
     drift.before_answer = nothing
     with err:
         assert "Traceback" not in err.read()
-    assert go_on(drift, tmp_path, lines).missing(drift) == {}
+    assert go_on(drift, tmp_path, lines).missing(drift) == set()
     assert len(drift.requests) == left
 
 

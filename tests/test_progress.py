@@ -33,9 +33,9 @@ def test_it_ends_with_what_the_walk_came_to(clock: Clock, caplog: pytest.LogCapt
     progress = Progress(logging.getLogger("tap-drift"), "conversations")
     progress.page(37, oldest=None)
     clock.sleep(2)
-    progress.end(1, "The next run starts from here.")
-    progress.end(1200, "The next run starts from here.")
+    progress.end([], 1, "The next run starts from here.")
+    progress.end(["1,234 messages"], 1200, "The next run starts from here.")
     assert said(caplog) == [
         "37 conversations in 1 request, 2.0 s. The next run starts from here.",
-        "37 conversations in 1,200 requests, 2.0 s. The next run starts from here.",
+        "37 conversations, 1,234 messages in 1,200 requests, 2.0 s. The next run starts from here.",
     ]

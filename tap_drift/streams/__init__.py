@@ -1,5 +1,36 @@
 """The streams, a module a family."""
 
+from tap_drift.streams.accounts import AccountsStream
+from tap_drift.streams.base import DriftStream
+from tap_drift.streams.children import (
+    ContactsStream,
+    ConversationDetailsStream,
+    MessagesStream,
+    TranscriptsStream,
+)
 from tap_drift.streams.conversations import ConversationsStream
+from tap_drift.streams.people import (
+    ContactAttributesStream,
+    MeetingsStream,
+    TeamsStream,
+    UsersStream,
+)
+from tap_drift.streams.playbooks import LandingPagesStream, PlaybooksStream
+from tap_drift.streams.stats import ConversationStatsStream
 
-__all__ = ["ConversationsStream"]
+STREAMS: tuple[type[DriftStream], ...] = (
+    ConversationsStream,
+    ConversationDetailsStream,
+    MessagesStream,
+    TranscriptsStream,
+    ContactsStream,
+    ContactAttributesStream,
+    AccountsStream,
+    UsersStream,
+    TeamsStream,
+    MeetingsStream,
+    PlaybooksStream,
+    LandingPagesStream,
+    ConversationStatsStream,
+)
+"""All streams that there are."""

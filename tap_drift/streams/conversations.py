@@ -1,20 +1,26 @@
-"""The listing of conversations."""
+"""The listing of conversations, and what is asked for each of them on the way."""
 
 from __future__ import annotations
 
 import logging
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
-from singer_sdk.schema.source import StreamSchema
+from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.mapper import RemoveRecordTransform
 from typing_extensions import override
 
-from tap_drift.bookmarks import Filter, ResumePoint, Walk, bookmark
-from tap_drift.client import DriftStream, PageRefusedError
-from tap_drift.pagination import Follow, NextLinkPaginator, as_linked
+from tap_drift.bookmarks import Claim, Filter, ResumePoint, Walk, Walks, later
+from tap_drift.client import RefusedError
+from tap_drift.lookahead import ReadAhead, Workers
+from tap_drift.page import read_listing
+from tap_drift.pagination import NextLinkPaginator
 from tap_drift.progress import Progress
-from tap_drift.schemas import SCHEMAS
 from tap_drift.settings import STATUS_IDS
+from tap_drift.streams.base import DriftStream
 from tap_drift.timestamps import from_epoch_ms, parse, to_epoch_ms
 
 if TYPE_CHECKING:
@@ -23,8 +29,34 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
+    from tap_drift.page import Row
+    from tap_drift.streams.child import ChildStream
+
+LISTING = "https://api.drift.com"
+"""The host that Drift documents for its listing of conversations."""
+
+UPDATED_AT = "updatedAt"
+"""What the bookmarks of conversations, and of all that belongs to them, are values of."""
+
 PAGES_PER_STATE = 10
-"""A walk says where it could be taken up again every so many pages."""
+"""A walk says where it could be taken up again every so many pages; every page, where each of its
+rows cost requests of its own."""
+
+PAGES_AHEAD = 2
+"""So many pages are read beyond the one that is being written; more, where pages are small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What came of a page."""
+
+    records: list[Record]
+    read_at: datetime
+    oldest: int | None
+    """The last `updatedAt` on it, in epoch milliseconds."""
+
+    claims: dict[str, Claim]
+    """What each stream may say once it has been written."""
 
 
 class ConversationsStream(DriftStream):
@@ -32,37 +64,25 @@ class ConversationsStream(DriftStream):
 
     name = "conversations"
     path = "/conversations/list"
-    schema = StreamSchema(SCHEMAS)
     primary_keys = ("id",)
-    replication_key = "updatedAt"
+    replication_key = UPDATED_AT
+    host = LISTING
     scope = "conversation_read"
+    selected_by_default = True
+    _readers: dict[str, DriftStream]
+    """The streams that this run reads: the children that are selected, and itself if it is."""
+    _complete: set[str]
+    """The names of those that have all that they want."""
+    read = staticmethod(read_listing)
 
     @override
-    def get_new_paginator(self, follow: Follow = as_linked) -> NextLinkPaginator:
-        """Give a paginator that follows Drift's links from the first page to the last.
-
-        Args:
-            follow: Where to go after each page, if not always where its link says.
-
-        Returns:
-            The paginator.
-        """
-        return NextLinkPaginator(follow)
+    def get_new_paginator(self) -> NextLinkPaginator:
+        return NextLinkPaginator(self.read)
 
     @override
     def get_http_request(self, *, page: PageContext[str]) -> HTTPRequest:
-        """Ask for the first page as Drift documents it, for any other by the link to it.
-
-        Args:
-            page: Its token is the query of the link; None for the first page.
-
-        Returns:
-            The request: always to the same endpoint, whatever host the link names.
-        """
         request = super().get_http_request(page=page)
-        if page.next_page_token:
-            request.url += f"?{page.next_page_token}"
-        else:
+        if not page.next_page_token:
             request.params = {
                 "limit": self.config["page_size"],
                 "page_token": "",
@@ -78,15 +98,110 @@ class ConversationsStream(DriftStream):
             context: Not used: the stream has no partitions.
 
         Yields:
-            The records; when the next one is asked for, the one before has been written.
+            The records; when the next one is asked for, the one before has been written, and so has
+            what was asked for it.
         """
-        state = self.get_context_state(context)
-        walk = self._begin(state, context)
-        progress = Progress(self.logger, self.name)
+        self._complete = set()
+        self._readers = {each.name: each for each in (self, *self._children) if each.selected}
+        progress = Progress(
+            self.logger, self.name if self.selected else f"{self.name} (not selected)"
+        )
+        walks = self._begin()
+        with ExitStack() as stack:
+            for stretch in self._ahead(walks, stack) if self._children else self._stretches(walks):
+                self._read_at = stretch.read_at
+                yield from stretch.records
+                self._claim(stretch, progress)
+        self._say_what_came(progress)
+        # What was updated meanwhile has moved away unseen: it must not be taken for deleted.
+        self._stream_version = None
+
+    @cached_property
+    def _children(self) -> list[ChildStream]:
+        """The streams to ask for each conversation."""
+        return [cast("ChildStream", child) for child in self.child_streams if child.selected]
+
+    def _begin(self) -> Walks:
+        """Say what is read, and where the walk of each stream begins and ends."""
+        if self._children and isinstance(self.stream_maps[0], RemoveRecordTransform):
+            raise FatalSyncError(
+                "A stream map takes all `conversations` away, and what belongs to them with it: "
+                "deselect `conversations` instead."
+            )
+        walks = {name: self._walk_of(stream) for name, stream in self._readers.items()}
+        plans: dict[str, list[str]] = {}
+        for name, walk in walks.items():
+            plans.setdefault(self._plan(self._readers[name], walk), []).append(name)
+        for plan, names in plans.items():
+            self.log("Reading %s: %s", ", ".join(names), plan)
+        return Walks(walks)
+
+    def _walk_of(self, stream: DriftStream) -> Walk:
+        statuses = tuple(sorted(self.config.get("statuses", [])))
+        wanted = Filter(statuses, self._since(stream))
+        resume = ResumePoint.from_state(stream.stream_state.get("resume"))
+        if resume is None or not self._is_incremental(stream) or not resume.filter.covers(wanted):
+            stream.stream_state.pop("resume", None)
+            resume = None
+        return Walk(wanted, self._tap.initialized_at, resume, self._lookback)
+
+    def _plan(self, stream: DriftStream, walk: Walk) -> str:
+        since, statuses, resume = walk.filter.since, walk.filter.statuses, walk.resume_point
+        parts = [
+            stream.replication_method,
+            "everything" if since is None else f"what was updated since {from_epoch_ms(since)}",
+            f"statuses {', '.join(statuses)}" if statuses else "all statuses",
+        ]
+        cut = f"; going on where a run was cut, at {from_epoch_ms(resume.oldest)}" if resume else ""
+        return ", ".join(parts) + cut
+
+    def _since(self, stream: DriftStream) -> int | None:
+        """The earliest `updatedAt` that a stream wants. A bookmark wins over `start_date`.
+
+        The SDK takes the later of the two. A scheduler that sets `start_date` anew for each run
+        would then skip what was updated since a run that failed.
+        """
+        if not self._is_incremental(stream):
+            return None
+        bookmark = self._bookmark(stream)
+        if bookmark is not None:
+            return bookmark - self._lookback
+        start = self.config.get("start_date")
+        return to_epoch_ms(parse(start)) if start else None
+
+    @property
+    def _lookback(self) -> int:
+        return 1000 * int(self.config["lookback_seconds"])
+
+    def _is_incremental(self, stream: DriftStream) -> bool:
+        """Whether a catalog leaves a stream its bookmark; a child needs no key of its own."""
+        has_key = stream is not self or self.replication_key is not None
+        return has_key and stream.replication_method == "INCREMENTAL"
+
+    def _bookmark(self, stream: DriftStream) -> int | None:
+        state = stream.stream_state
+        value = state.get("replication_key_value")
+        if not value or state.get("replication_key") != UPDATED_AT:
+            return None
+        return to_epoch_ms(parse(value))
+
+    # Reading
+
+    def _ahead(self, walks: Walks, stack: ExitStack) -> Iterator[Stretch]:
+        """Read on while what was read is still being written, and ask for its children."""
+        for child in self._children:
+            child.begin()
+            stack.callback(child.end)
+        concurrency = int(self.config["concurrency"])
+        workers = stack.enter_context(Workers(concurrency))
+        pages = PAGES_AHEAD + 2 * concurrency // int(self.config["page_size"])
+        yield from stack.enter_context(ReadAhead(self._stretches(walks, workers), pages))
+
+    def _stretches(self, walks: Walks, workers: Workers | None = None) -> Iterator[Stretch]:
         try:
-            yield from self._walk(walk, state, progress)
-        except PageRefusedError as refusal:
-            if not walk.jumped:
+            yield from self._walk(walks, workers)
+        except RefusedError as refusal:
+            if not (walks.jumped and refusal.is_of_request):
                 raise
             self.log(
                 "%s. The last run was cut, and its page token is of no use any more: reading on "
@@ -94,98 +209,35 @@ class ConversationsStream(DriftStream):
                 refusal,
                 level=logging.WARNING,
             )
-            walk = walk.without_query()
-            yield from self._walk(walk, state, progress)
-        self._complete(walk, state)
-        progress.end(self.requests, self._next_start(state))
+            yield from self._walk(walks.without_query(), workers)
 
-    def _begin(self, state: dict[str, Any], context: Context | None) -> Walk:
-        lookback = 1000 * int(self.config["lookback_seconds"])
-        start = self.get_starting_timestamp(context)
-        since = to_epoch_ms(start) if start else None
-        if since is not None and self._bookmark(state) is not None:
-            since -= lookback
-        wanted = Filter(tuple(sorted(self.config.get("statuses", []))), since)
-        resume = ResumePoint.from_state(state.get("resume"))
-        if resume is None or not self._is_incremental or not resume.filter.covers(wanted):
-            state.pop("resume", None)
-            resume = None
-        self.log(
-            "Reading conversations: %s, %s, %s%s",
-            self.replication_method,
-            "everything" if since is None else f"what was updated since {from_epoch_ms(since)}",
-            f"statuses {', '.join(wanted.statuses)}" if wanted.statuses else "all statuses",
-            f"; going on where a run was cut, at {from_epoch_ms(resume.oldest)}" if resume else "",
-        )
-        return Walk(wanted, self._tap.initialized_at, resume, lookback)
-
-    @property
-    def _is_incremental(self) -> bool:
-        return self.replication_method == "INCREMENTAL"
-
-    def _walk(self, walk: Walk, state: dict[str, Any], progress: Progress) -> Iterator[Record]:
-        follow = partial(self._after_page, walk, state, progress)
-        for page in self.pages(self.get_new_paginator(follow)):
-            records = self.to_records(walk.take(page.rows))
-            if not walk.ordered:
+    def _walk(self, walks: Walks, workers: Workers | None) -> Iterator[Stretch]:
+        paginator = self.get_new_paginator()
+        for page in self.pages(paginator):
+            read_at = datetime.now(timezone.utc)
+            taken = walks.take(page.rows)
+            if not walks.ordered:
                 self.warn_once(
                     "Drift does not list conversations by `updatedAt`, newest first, as it used "
                     "to: this run reads the whole listing."
                 )
-            yield from records
-            progress.page(len(records), walk.oldest)
+            records = self.to_records([row for row, _ in taken])
+            if workers:
+                self._ask([names for _, names in taken], records, workers)
+            paginator.go(walks.after(page.next_query))
+            yield Stretch(records, read_at, walks.oldest, walks.claims)
+            for name, stream in self._readers.items():
+                if stream.failure is not None:
+                    walks.drop(name)
 
-    def _after_page(
-        self, walk: Walk, state: dict[str, Any], progress: Progress, next_query: str | None
-    ) -> str | None:
-        """Claim a page that has been written, and say where to go after it."""
-        self.writer.flush()
-        query = walk.after(next_query)
-        if self._can_resume and walk.resume_point:
-            state["resume"] = walk.resume_point.to_state()
-        else:
-            state.pop("resume", None)
-        if query and progress.pages % PAGES_PER_STATE == 0:
-            self.write_state()
-        return query
-
-    def _complete(self, walk: Walk, state: dict[str, Any]) -> None:
-        """Put the bookmark where the resume point was."""
-        moment = bookmark(self._bookmark(state), walk)
-        if self._is_incremental and moment is not None:
-            state["replication_key"] = self.replication_key
-            state["replication_key_value"] = from_epoch_ms(moment)
-        state.pop("resume", None)
-
-    def _bookmark(self, state: dict[str, Any]) -> int | None:
-        value = state.get("replication_key_value")
-        if not value or state.get("replication_key") != self.replication_key:
-            return None
-        return to_epoch_ms(parse(value))
-
-    def _next_start(self, state: dict[str, Any]) -> str:
-        since = self._bookmark(state)
-        if since is None or not self._is_incremental:
-            return "The next run reads everything again."
-        since -= 1000 * int(self.config["lookback_seconds"])
-        return f"The next run starts from what was updated since {from_epoch_ms(since)}."
-
-    @property
-    def _can_resume(self) -> bool:
-        """A batch is written long after its pages were read: there is no claiming by the page."""
-        return self._is_incremental and self.get_batch_config(self.config) is None
-
-    # The walk keeps the bookmark, by the page. The SDK would keep one by the record, forget it if
-    # the run is cut, and warn of that; it has no public way to say so. The test of the states in
-    # tests/streams/test_walks.py fails if this is no longer called.
-    @override
-    def _increment_stream_state(
-        self, latest_record: Record, *, context: Context | None = None
-    ) -> None:
-        pass
+    def _ask(self, wanted: list[set[str]], records: list[Record], workers: Workers) -> None:
+        for names, record in zip(wanted, records, strict=True):
+            for child in self._children:
+                if child.name in names:
+                    child.ask(record, workers)
 
     @override
-    def to_records(self, rows: list[Record]) -> list[Record]:
+    def to_records(self, rows: list[Row]) -> list[Record]:
         """Never leave `updatedAt` empty: what was never updated stands as it was created.
 
         Args:
@@ -206,3 +258,93 @@ class ConversationsStream(DriftStream):
                     "may not meet them: read everything now and then."
                 )
         return super().to_records(rows)
+
+    # Writing
+
+    @override
+    def generate_child_contexts(
+        self, record: Record, context: Context | None
+    ) -> Iterable[Context | None]:
+        """Spare every record a copy of itself when there are no children to get it.
+
+        Args:
+            record: The record.
+            context: Not used: the stream has no partitions.
+
+        Returns:
+            What the children of the record are known by; nothing without children.
+        """
+        return ({"id": record["id"]},) if self._children else ()
+
+    # Private to the SDK, whose own runs a child from its SCHEMA message to its metrics for every
+    # record, one request at a time. A test in tests/streams/test_children.py fails if it is no
+    # longer called.
+    @override
+    def _sync_children(self, child_context: Context | None) -> None:
+        for child in self._children:
+            child.write((child_context or {})["id"])
+
+    def _claim(self, stretch: Stretch, progress: Progress) -> None:
+        """Put into the state what is true now that a page has been written."""
+        self.writer.flush()
+        progress.page(len(stretch.records), stretch.oldest)
+        for child in self._children:
+            child.forget(stretch.records)
+        is_last = all(claim.is_complete for claim in stretch.claims.values())
+        # A batch is written long after its pages were read: there is no claiming by the page.
+        if self.get_batch_config(self.config) is not None and not is_last:
+            return
+        for name, claim in stretch.claims.items():
+            self._put(self._readers[name], claim)
+        if not is_last and (self._children or progress.pages % PAGES_PER_STATE == 0):
+            self.write_state()
+
+    def _put(self, stream: DriftStream, claim: Claim) -> None:
+        if claim.is_complete:
+            self._complete.add(stream.name)
+            stream.check()
+        if stream.failure is not None or (stream.is_suspect and not claim.is_complete):
+            return
+        state = stream.stream_state
+        state.pop("resume", None)
+        if not self._is_incremental(stream):
+            return
+        if claim.resume_point:
+            state["resume"] = claim.resume_point.to_state()
+        moment = later(self._bookmark(stream), claim.newest)
+        if moment is not None:
+            state["replication_key"] = UPDATED_AT
+            state["replication_key_value"] = from_epoch_ms(moment)
+
+    # The walk keeps the bookmark, by the page. The SDK would keep one by the record, forget it if
+    # the run is cut, and warn of that; it has no public way to say so. The test of the states in
+    # tests/streams/test_walks.py fails if this is no longer called.
+    @override
+    def _increment_stream_state(
+        self, latest_record: Record, *, context: Context | None = None
+    ) -> None:
+        pass
+
+    # How it ends
+
+    def _say_what_came(self, progress: Progress) -> None:
+        others = [f"{child.records:,} {child.name}" for child in self._children]
+        requests = sum(self.client.sent[name] for name in {self.name, *self._readers})
+        progress.end(others, requests, self._next_start())
+
+    def _next_start(self) -> str:
+        whole = [stream for stream in self._readers.values() if stream.failure is None]
+        known = [self._since(stream) for stream in whole if self._bookmark(stream) is not None]
+        since = min((time for time in known if time is not None), default=None)
+        if since is None:
+            return "The next run reads everything again."
+        return f"The next run starts from what was updated since {from_epoch_ms(since)}."
+
+    @override
+    def fail(self, error: Exception) -> None:
+        for child in self._children:
+            if child.name not in self._complete:
+                child.failure = child.failure or FatalSyncError(
+                    f"It is read along with `{self.name}`, which failed."
+                )
+        super().fail(error)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support import TARGET_PYTHON
+from support import TARGET_PYTHON, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,16 +38,22 @@ def pipe(drift: FaultyDrift, uv: str, tmp_path: Path) -> RunPipe:
     loaders = {loader["name"]: loader for loader in plugins["loaders"]}
 
     def run(
-        name: str, target_config: dict[str, Any], state: dict[str, Any] | None = None
+        name: str,
+        target_config: dict[str, Any],
+        state: dict[str, Any] | None = None,
+        streams: tuple[str, ...] = ("conversations",),
+        **settings: Any,
     ) -> dict[str, Any]:
         files = {
-            "tap.json": {"access_token": drift.token, "api_url": drift.url},
-            "target.json": target_config,
-            "state.json": state or {},
+            "config": {"access_token": drift.token, "api_url": drift.url, **settings},
+            "catalog": catalog(*streams),
+            "state": state or {},
+            "target": target_config,
         }
         for file, content in files.items():
-            (tmp_path / file).write_text(json.dumps(content))
-        tap = [sys.executable, "-m", "tap_drift", "--config", "tap.json", "--state", "state.json"]
+            (tmp_path / f"{file}.json").write_text(json.dumps(content))
+        options = [f"--{file}={file}.json" for file in ("config", "catalog", "state")]
+        tap = [sys.executable, "-m", "tap_drift", *options]
         pins = [word for pin in loaders[name]["pip_url"].split() for word in ("--with", pin)]
         target = [uv, "run", "--no-project", "--python", TARGET_PYTHON, *pins, name]
         with subprocess.Popen(tap, cwd=tmp_path, stdout=subprocess.PIPE) as extractor:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from support import TARGET_PYTHON
+from support import FAMILY, TARGET_PYTHON
+
+from tap_drift.sandbox.contacts import PROPERTIES
+from tap_drift.sandbox.playbooks import landing_pages
 
 if TYPE_CHECKING:
     from support import FaultyDrift
@@ -30,12 +34,30 @@ def project(tmp_path: Path) -> Path:
     return project
 
 
+def in_drift(drift: FaultyDrift) -> dict[str, int]:
+    """How many rows the account has for each stream."""
+    account = drift.account
+    return {
+        "accounts": len(account.companies),
+        "contact_attributes": len(PROPERTIES),
+        "conversation_stats": 3,
+        "landing_pages": len(landing_pages(account.playbooks)),
+        "meetings": len(list(account.meetings(0, 2**63))),
+        "playbooks": len(account.playbooks),
+        "teams": len(account.teams),
+        "users": len(account.users),
+        **{stream: len(drift.rows(stream)) for stream in FAMILY},
+    }
+
+
 def test_a_second_run_goes_on_from_the_first(drift: FaultyDrift, uv: str, project: Path) -> None:
+    """With all streams, as the README tells to select them."""
     python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
     environment = {
         "MELTANO_ENVIRONMENT": "sandbox",
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
         "TAP_DRIFT_API_URL": drift.url,
+        "TAP_DRIFT__SELECT": '["*.*"]',
         "TARGET_DUCKDB__PYTHON": python,
     }
 
@@ -54,12 +76,23 @@ def test_a_second_run_goes_on_from_the_first(drift: FaultyDrift, uv: str, projec
         assert drift.token not in said
         return said
 
-    def loaded() -> list[tuple[int, str]]:
+    def query(sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(project / "output" / "sandbox.duckdb"), read_only=True) as database:
-            return database.execute("SELECT id, status FROM drift.conversations").fetchall()
+            return database.execute(sql).fetchall()
+
+    def count(table: str) -> Any:
+        return query(f"SELECT count(*) FROM drift.{table}")[0][0]  # noqa: S608 - a name of ours
+
+    def loaded() -> dict[str, int]:
+        return {stream: count(stream) for stream in in_drift(drift)}
 
     run()
-    assert sorted(loaded()) == sorted((c["id"], c["status"]) for c in drift.account.conversations)
-    drift.update(drift.ids()[-1], 1_788_000_000_000, status="reopened")
-    assert "metric_name=record_count metric_value=2" in run()
-    assert sorted(loaded()) == sorted((c["id"], c["status"]) for c in drift.account.conversations)
+    assert loaded() == in_drift(drift)
+    drift.say(drift.ids()[-1], 1_788_000_000_000)
+    requests = len(drift.requests)
+    run()
+    assert loaded() == in_drift(drift)
+    assert len(drift.requests) - requests < 30
+    assert query("SELECT DISTINCT createdat FROM drift.messages ORDER BY 1 DESC LIMIT 1") == [
+        (datetime(2026, 8, 29, 10, 40),)
+    ]

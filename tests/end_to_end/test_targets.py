@@ -95,6 +95,28 @@ def test_postgres(drift: FaultyDrift, pipe: RunPipe, postgres: str) -> None:
     assert loaded() == expected(drift)
 
 
+def test_postgres_retires_what_drift_no_longer_has(
+    drift: FaultyDrift, pipe: RunPipe, postgres: str
+) -> None:
+    config = {
+        "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
+        "default_target_schema": "retired",
+        "load_method": "upsert",
+    }
+
+    def load() -> None:
+        pipe("target-postgres", config, streams=("users",), emit_activate_version_messages=True)
+
+    load()
+    left = drift.account.users.pop()
+    load()
+    with psycopg.connect(postgres) as connection:
+        rows = connection.execute("SELECT id, _sdc_deleted_at IS NULL FROM retired.users")
+        assert dict(rows.fetchall()) == {user["id"]: True for user in drift.account.users} | {
+            left["id"]: False
+        }
+
+
 def test_jsonl(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
     """This target appends: of an id that is there twice, the last line counts."""
     config = {"destination_path": str(tmp_path), "do_timestamp_file": False}

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support import page, sync
+from support import catalog, entry, page, sync
 
-from tap_drift.tap import TapDrift
 from tap_drift.timestamps import from_epoch_ms, to_epoch_ms
 
 if TYPE_CHECKING:
@@ -25,10 +24,6 @@ DOCUMENTED = {
     "updatedAt": 1686303381300,
 }
 LATER = 1_800_000_000_000
-
-
-def discovered() -> dict[str, Any]:
-    return dict(TapDrift(validate_config=False).catalog_dict)
 
 
 def test_a_documented_row_becomes_a_record_with_date_times(
@@ -47,8 +42,8 @@ def test_fields_that_drift_adds_pass_through_unharmed(
 ) -> None:
     added = {"mood": None, "tags": [{"Name": 1, "name": 2.5}], "seenAt": 1686303381300, "n": 2**63}
     drift.faults.extend([page(DOCUMENTED | added)] * 2)
-    for catalog in (None, discovered()):
-        [record] = sync(config, catalog=catalog).records()
+    for chosen in (None, catalog("conversations")):
+        [record] = sync(config, catalog=chosen).records()
         assert {name: record[name] for name in added} == added
 
 
@@ -152,10 +147,10 @@ def test_the_bookmark_wins_over_a_later_start_date(
 def test_a_catalog_that_forces_full_table_gets_everything(
     drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
-    catalog = discovered()
-    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
+    chosen = catalog("conversations")
+    entry(chosen)["replication_method"] = "FULL_TABLE"
     state = sync(config).state()
-    again = sync(config | {"start_date": "2099-01-01"}, json.loads(json.dumps(state)), catalog)
+    again = sync(config | {"start_date": "2099-01-01"}, json.loads(json.dumps(state)), chosen)
     assert again.ids() == drift.ids()
     assert again.state() == state
 
@@ -168,12 +163,12 @@ def test_a_status_filter_holds_on_every_page(drift: FaultyDrift, config: dict[st
 def test_a_catalog_may_choose_other_keys_and_no_replication_key(
     drift: FaultyDrift, config: dict[str, Any]
 ) -> None:
-    catalog = discovered()
-    catalog["streams"][0] |= {"key_properties": ["status", "id"], "replication_key": None}
-    catalog["streams"][0]["metadata"][-1]["metadata"].pop("replication-key")
-    messages = sync(config, catalog=catalog)
+    chosen = catalog("conversations")
+    entry(chosen).update(key_properties=["status", "id"], replication_key=None)
+    entry(chosen)["metadata"][-1]["metadata"].pop("replication-key")
+    messages = sync(config, catalog=chosen)
     assert messages.all[0]["key_properties"] == ["status", "id"]
-    assert sync(config, messages.state(), catalog).ids() == drift.ids()
+    assert sync(config, messages.state(), chosen).ids() == drift.ids()
 
 
 def test_an_empty_account_is_no_error(drift: FaultyDrift, config: dict[str, Any]) -> None:
@@ -184,11 +179,11 @@ def test_an_empty_account_is_no_error(drift: FaultyDrift, config: dict[str, Any]
 
 
 def test_fields_can_be_deselected(config: dict[str, Any]) -> None:
-    catalog = discovered()
-    for entry in catalog["streams"][0]["metadata"]:
-        entry["metadata"]["selected"] = "status" not in entry["breadcrumb"]
-    assert all("status" not in record for record in sync(config, catalog=catalog).records())
-    assert len(sync(config, catalog=catalog).records()) == 250
+    chosen = catalog("conversations")
+    for each in entry(chosen)["metadata"]:
+        each["metadata"]["selected"] = "status" not in each["breadcrumb"]
+    assert all("status" not in record for record in sync(config, catalog=chosen).records())
+    assert len(sync(config, catalog=chosen).records()) == 250
 
 
 def test_records_are_the_same_whether_the_sdk_or_the_tap_writes_them(
@@ -207,9 +202,9 @@ def test_a_flattened_schema_is_followed(drift: FaultyDrift, config: dict[str, An
 
 
 def test_a_full_table_has_a_version_if_asked_to(config: dict[str, Any]) -> None:
-    catalog = discovered()
-    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
-    messages = sync(config | {"emit_activate_version_messages": True}, catalog=catalog)
+    chosen = catalog("conversations")
+    entry(chosen)["replication_method"] = "FULL_TABLE"
+    messages = sync(config | {"emit_activate_version_messages": True}, catalog=chosen)
     versions = {
         m.get("version") for m in messages.all if m["type"] in {"RECORD", "ACTIVATE_VERSION"}
     }
