@@ -1,0 +1,1 @@
+"""The command `drift-verify`: whether what a run emitted is all that Drift had."""
