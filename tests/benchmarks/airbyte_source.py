@@ -1,4 +1,4 @@
-"""(e) airbyte-cdk's declarative source, with a manifest for this listing."""
+"""(e) airbyte-cdk's declarative source, with a manifest; with messages, if a concurrency is set."""
 
 import json
 import os
@@ -16,21 +16,30 @@ SCHEMA = {
     | {name: {"type": ["integer", "null"]} for name in ("createdAt", "updatedAt")}
     | {"status": {"type": ["string", "null"]}},
 }
-STREAM = {
+REQUESTER = {
+    "type": "HttpRequester",
+    "url_base": os.environ["TAP_DRIFT_API_URL"],
+    "http_method": "GET",
+    "authenticator": {"type": "BearerAuthenticator", "api_token": "token"},
+    # Its own 5 attempts are too few where requests are refused, and it reads no Retry-After.
+    "error_handler": {
+        "type": "DefaultErrorHandler",
+        "max_retries": 20,
+        "backoff_strategies": [
+            {"type": "WaitTimeFromHeader", "header": "Retry-After"},
+            {"type": "ExponentialBackoffStrategy", "factor": 1},
+        ],
+    },
+}
+CONVERSATIONS = {
     "type": "DeclarativeStream",
     "name": "conversations",
     "primary_key": "id",
     "schema_loader": {"type": "InlineSchemaLoader", "schema": SCHEMA},
     "retriever": {
         "type": "SimpleRetriever",
-        "requester": {
-            "type": "HttpRequester",
-            "url_base": os.environ["TAP_DRIFT_API_URL"],
-            "path": "/conversations/list",
-            "http_method": "GET",
-            "request_parameters": {"limit": "100"},
-            "authenticator": {"type": "BearerAuthenticator", "api_token": "token"},
-        },
+        "requester": REQUESTER
+        | {"path": "/conversations/list", "request_parameters": {"limit": "100"}},
         "record_selector": {
             "type": "RecordSelector",
             "extractor": {"type": "DpathExtractor", "field_path": ["data"]},
@@ -46,24 +55,71 @@ STREAM = {
         },
     },
 }
+MESSAGES = {
+    "type": "DeclarativeStream",
+    "name": "messages",
+    "primary_key": "id",
+    "schema_loader": {"type": "InlineSchemaLoader", "schema": SCHEMA},
+    "retriever": {
+        "type": "SimpleRetriever",
+        "requester": REQUESTER
+        | {"path": "/conversations/{{ stream_partition.conversation }}/messages"},
+        "record_selector": {
+            "type": "RecordSelector",
+            "extractor": {"type": "DpathExtractor", "field_path": ["data", "messages"]},
+        },
+        "paginator": {
+            "type": "DefaultPaginator",
+            "page_token_option": {
+                "type": "RequestOption",
+                "inject_into": "request_parameter",
+                "field_name": "next",
+            },
+            "pagination_strategy": {
+                "type": "CursorPagination",
+                "cursor_value": "{{ response.get('pagination', {}).get('next') }}",
+                "stop_condition": "{{ not response.get('pagination', {}).get('more') }}",
+            },
+        },
+        "partition_router": {
+            "type": "SubstreamPartitionRouter",
+            "parent_stream_configs": [
+                {
+                    "type": "ParentStreamConfig",
+                    "stream": CONVERSATIONS,
+                    "parent_key": "id",
+                    "partition_field": "conversation",
+                }
+            ],
+        },
+    },
+}
+CONCURRENCY = int(os.environ.get("TAP_DRIFT_CONCURRENCY", "0"))
+STREAMS = [CONVERSATIONS, MESSAGES] if CONCURRENCY else [CONVERSATIONS]
 MANIFEST = {
     "version": "6.0.0",
     "type": "DeclarativeSource",
     "check": {"type": "CheckStream", "stream_names": ["conversations"]},
-    "streams": [STREAM],
+    "streams": STREAMS,
     "spec": {"type": "Spec", "connection_specification": {"type": "object", "properties": {}}},
 }
+if CONCURRENCY:
+    MANIFEST["concurrency_level"] = {
+        "type": "ConcurrencyLevel",
+        "default_concurrency": CONCURRENCY,
+    }
 CATALOG = {
     "streams": [
         {
             "stream": {
-                "name": "conversations",
+                "name": stream["name"],
                 "json_schema": SCHEMA,
                 "supported_sync_modes": ["full_refresh"],
             },
             "sync_mode": "full_refresh",
             "destination_sync_mode": "overwrite",
         }
+        for stream in STREAMS
     ]
 }
 

@@ -1,4 +1,4 @@
-"""(d) dlt's rest_api source, extracting only."""
+"""(d) dlt's rest_api source, extracting only; with messages, if a concurrency is set."""
 
 import os
 import tempfile
@@ -6,6 +6,21 @@ import tempfile
 import dlt
 from dlt.sources.rest_api import rest_api_source
 
+MESSAGES = {
+    "name": "messages",
+    "primary_key": "id",
+    "parallelized": True,
+    "endpoint": {
+        "path": "conversations/{resources.conversations.id}/messages",
+        "data_selector": "data.messages",
+        "paginator": {"type": "cursor", "cursor_path": "pagination.next", "cursor_param": "next"},
+    },
+}
+concurrency = os.environ.get("TAP_DRIFT_CONCURRENCY")
+if concurrency:
+    os.environ["EXTRACT__WORKERS"] = concurrency
+    # Its own 5 attempts are too few where requests are refused.
+    os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "20"
 source = rest_api_source(
     {
         "client": {
@@ -22,7 +37,8 @@ source = rest_api_source(
                     "params": {"limit": 100, "page_token": ""},
                     "data_selector": "data",
                 },
-            }
+            },
+            *([MESSAGES] if concurrency else []),
         ],
     }
 )

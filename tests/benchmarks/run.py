@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = {
@@ -58,25 +58,27 @@ def listing(conversations: int, latency: float = 0.0) -> Iterator[str]:
         server.kill()
 
 
-def commands(folder: Path) -> dict[str, list[str]]:
+def commands(folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
     """The command of each program, to be given the URL; makes the environments they need."""
     uv = os.environ.get("UV") or shutil.which("uv") or "uv"
     made = {}
-    for name in NAMES:
+    for name in names:
         python = sys.executable
         if name in ENVIRONMENTS:
             subprocess.run([uv, "venv", "-q", "-p", sys.executable, folder / name], check=True)
             python = str(folder / name / "bin" / "python")
-            subprocess.run(
-                [uv, "pip", "install", "-q", "-p", python, *ENVIRONMENTS[name]], check=True
-            )
+            install = [uv, "pip", "install", "-q", "--compile-bytecode", "-p", python]
+            subprocess.run([*install, *ENVIRONMENTS[name]], check=True)
         made[name] = [python, str(HERE / f"{name}.py")]
-    return made | {"tap": [sys.executable, "-m", "tap_drift", "--config=ENV"]}
+        if name == "tap":
+            made[name] = [python, "-m", "tap_drift", "--config=ENV"]
+    return made
 
 
-def measure(command: list[str], url: str) -> Cost:
+def measure(command: list[str], url: str, **settings: str) -> Cost:
     """Run a program once."""
     environment = os.environ | {"TAP_DRIFT_API_URL": url, "TAP_DRIFT_ACCESS_TOKEN": "token"}
+    environment |= settings
     began = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -165,7 +167,7 @@ def main() -> None:
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        programs = commands(Path(folder))
+        programs = commands(Path(folder), NAMES)
         compare(programs, 100_000, options.rounds)
         if options.large_rounds:
             compare(programs, 1_000_000, options.large_rounds)
