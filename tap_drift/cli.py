@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 from jsonschema import Draft202012Validator
@@ -17,7 +17,7 @@ from typing_extensions import override
 from tap_drift.errors import sentences, traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 logger = logging.getLogger("tap-drift")
 
@@ -75,6 +75,27 @@ class DriftCommand(click.Command):
                 logger.error(sentence)  # noqa: TRY400 - the traceback is for DEBUG
             logger.debug("Traceback:\n%s", traceback(error))
             sys.exit(1)
+
+
+def as_process(command: Callable[[], object]) -> NoReturn:
+    """Run a command, and end the process as it does.
+
+    Threads that still ask Drift for something are not waited for; nor may they run while the
+    interpreter takes itself apart, which not all libraries survive.
+
+    Args:
+        command: Exits when it is done.
+    """
+    status: object = None
+    try:
+        command()
+    except SystemExit as end:
+        status = end.code
+    if isinstance(status, str):
+        sys.stderr.write(f"{status}\n")
+        status = 1
+    logging.shutdown()
+    os._exit(status if isinstance(status, int) else 0)
 
 
 def json_file(

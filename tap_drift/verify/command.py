@@ -7,12 +7,12 @@ import os
 import stat
 import sys
 from datetime import datetime, timezone
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 from typing_extensions import override
 
-from tap_drift.cli import DriftCommand
+from tap_drift.cli import DriftCommand, as_process
 from tap_drift.tap import TapDrift
 from tap_drift.verify.arrived import read
 from tap_drift.verify.compare import compare
@@ -105,6 +105,11 @@ def main(
     if missing:
         missing.writelines(lacking(store))
     context.exit(0 if comparison.is_whole else 1)
+
+
+def run() -> NoReturn:
+    """Run the command as a process of its own."""
+    as_process(main)
 
 
 def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Store]:

@@ -13,7 +13,7 @@ from support import TOKEN
 if TYPE_CHECKING:
     from support import FaultyDrift, RunTap
 
-COMMAND = [sys.executable, "-c", "from tap_drift.verify.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from tap_drift.verify.command import run; run()"]
 MORE_THAN_A_PIPE_HOLDS = b'{"type": "STATE", "value": {}}\n' * 10_000
 
 
