@@ -93,7 +93,7 @@ def fail(*_: object, **__: object) -> None:
     raise PermissionError(13, "Permission denied")
 
 
-@pytest.mark.parametrize("function", ["os.chmod", "os.fsync", "os.replace"])
+@pytest.mark.parametrize("function", ["pathlib.Path.chmod", "os.fsync", "pathlib.Path.replace"])
 def test_what_fails_half_way_leaves_the_old_file_and_no_other(
     function: str, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

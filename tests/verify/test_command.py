@@ -68,6 +68,7 @@ def test_a_refused_token_is_one_sentence(drift: FaultyDrift, tap: RunTap) -> Non
     given = tap("--config=ENV").stdout.encode()
     run = verify(drift, "--config=ENV", given=given, token="wrong-token")
     assert run.returncode == 1
-    [sentence] = run.stderr.decode().splitlines()
+    said = [line for line in run.stderr.decode().splitlines() if line.startswith("drift-verify")]
+    [sentence] = said
     assert "Drift refused the token" in sentence
     assert "wrong-token" not in sentence
