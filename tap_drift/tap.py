@@ -64,7 +64,10 @@ class TapDrift(Tap):
         """What sends the requests of all streams."""
         context = click.get_current_context(silent=True)
         sources = context.meta.get(_SOURCES, ()) if context else ()
-        return DriftClient(self.config, partial(save_refresh_token, sources))
+        # To discover what there is, settings need not be right.
+        are_wrong = faults(given(self.config), self.config_jsonschema)
+        config = defaults(self.config_jsonschema) if are_wrong else self.config
+        return DriftClient(config, partial(save_refresh_token, sources))
 
     # Final to a type checker; the SDK's own ends with the first stream that fails.
     @override  # type: ignore[misc]

@@ -61,3 +61,9 @@ def test_about_needs_no_configuration_and_hides_the_secrets() -> None:
     secrets = {name for name, setting in settings.items() if setting.get("writeOnly")}
     assert secrets == {"access_token", "client_secret", "refresh_token"}
     assert all(settings[name]["title"] and settings[name]["description"] for name in settings)
+
+
+def test_discovery_does_not_mind_settings_that_are_wrong() -> None:
+    settings = {"concurrency": "many", "request_timeout": None, "page_size": 0}
+    streams = TapDrift(config=settings, validate_config=False).catalog_dict["streams"]
+    assert len(streams) == 13
