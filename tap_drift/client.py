@@ -100,7 +100,7 @@ class DriftClient:
 
         # Who has waited five minutes for a Drift that cannot be reached has waited for all streams.
         self._is_down = False
-        self._was_answered = True
+        self._answers = 0
         self.sent: Counter[str] = Counter()
         """How many requests were sent for each stream, those that failed included."""
 
@@ -134,10 +134,11 @@ class DriftClient:
 
         if self.tries_once or self._is_down:
             return self._once(attempt, asker)
+        answers = self._answers
         try:
             return patient(attempt, asker.path, asker.logger.warning)()
         except FatalAPIError:
-            self._is_down = not self._was_answered
+            self._is_down = self._answers == answers
             raise
 
     def _once(self, attempt: Callable[[], T], asker: Asker) -> T:
@@ -167,9 +168,10 @@ class DriftClient:
         with self._gate as sent:
             request = self.authenticator(request)
             transport = self._transport(str(request.url))
-            self._was_answered = False
             response = self.session.send(request, timeout=self._timeout, **transport)
-            self._was_answered, self._is_down = True, False
+            with self._lock:
+                self._answers += 1
+                self._is_down = False
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self._gate.refused(sent, told_to_wait(response))
             else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,3 +140,15 @@ def test_a_drift_that_cannot_be_reached_is_said_at_once(
     assert not works(tap.drift_streams, tap.client, said.append)
     assert said == ["users: /users/list failed: Connection refused."]
     assert clock.slept == []
+
+
+def test_a_signal_meanwhile_writes_no_state(drift: FaultyDrift) -> None:
+    """Somebody might keep it, in the place of the one that they have."""
+    ours = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+    command = [sys.executable, "-m", "tap_drift", "--config=ENV", "--test"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=os.environ | ours, **pipes) as process:
+        drift.before_answer = lambda _request: process.terminate()
+        said, _ = process.communicate()
+    assert process.returncode == 143
+    assert b"STATE" not in said

@@ -278,8 +278,8 @@ class DriftStream(RESTStream[str]):
             self.log("%s failed: %s The others go on.", self.name, reason, level=logging.WARNING)
 
     # Both are private to the SDK, whose own lets an error end the run, and tells targets to delete
-    # the old rows before the new ones are read. Tests in tests/test_tap.py fail if they are no
-    # longer called.
+    # the old rows before the new ones are read. Tests in tests/streams/test_full_tables.py fail if
+    # they are no longer called.
     @override
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
