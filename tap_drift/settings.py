@@ -84,6 +84,26 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "shard_count",
+        th.IntegerType(minimum=1),
+        default=1,
+        title="Shard count",
+        description=(
+            "Among how many processes the conversations are shared out. Each walks the whole "
+            "listing, and emits, and asks for, its own share."
+        ),
+    ),
+    th.Property(
+        "shard_index",
+        th.IntegerType(minimum=0),
+        default=0,
+        title="Shard index",
+        description=(
+            "Which of the shards this process is, from 0. What is not of a conversation, such as "
+            "`users`, is read by shard 0."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=60,
@@ -129,8 +149,8 @@ SETTINGS = th.PropertiesList(
         secret=True,
         title="Refresh token",
         description=(
-            "Refresh token of the OAuth app. It works once: the tap writes the next one into the "
-            "--config file."
+            "Refresh token of the OAuth app. It works once: the tap puts the next one into the "
+            "--config file, or into Airbyte's settings."
         ),
     ),
 )
@@ -145,6 +165,8 @@ _ACCEPTS = {
     "page_size": "an integer from 1 to 100",
     "lookback_seconds": "an integer of at least 0, in seconds",
     "concurrency": "an integer from 1 to 32",
+    "shard_count": "an integer of at least 1",
+    "shard_index": "an integer of at least 0, and less than `shard_count`",
     "request_timeout": "an integer of at least 1, in seconds",
     "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",
@@ -209,7 +231,10 @@ def faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
         is well.
     """
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    return [*dict.fromkeys(_sentence(error, config) for error in validator.iter_errors(config))]
+    errors = [_sentence(error, config) for error in validator.iter_errors(config)]
+    if not errors and config.get("shard_index", 0) >= config.get("shard_count", 1):
+        errors = [_not_accepted("shard_index")]
+    return [*dict.fromkeys(errors)]
 
 
 def _missing(config: Mapping[str, Any]) -> str:
@@ -232,5 +257,9 @@ def _sentence(error: ValidationError, config: Mapping[str, Any]) -> str:
         return _missing(config)
     name = str(error.path[0]) if error.path else "config"
     if name in _ACCEPTS:
-        return f"`{name}` must be {_ACCEPTS[name]}."
+        return _not_accepted(name)
     return f"`{name}` must have {error.validator} {error.validator_value} (a setting of the SDK's)."
+
+
+def _not_accepted(name: str) -> str:
+    return f"`{name}` must be {_ACCEPTS[name]}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
@@ -22,6 +22,7 @@ from tap_drift.connection import works
 from tap_drift.errors import StreamsFailedError
 from tap_drift.logs import is_news
 from tap_drift.settings import defaults, faults, given, schema
+from tap_drift.shards import Shard
 from tap_drift.streams import STREAMS
 from tap_drift.timestamps import parse
 from tap_drift.writer import MessageWriter
@@ -48,6 +49,12 @@ class TapDrift(Tap):
     message_writer: MessageWriter
     _has_state = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Requests may be sent from threads, which know nothing of the command line.
+        context = click.get_current_context(silent=True)
+        self._sources = context.meta.get(_SOURCES, ()) if context else ()
+        super().__init__(*args, **kwargs)
+
     @override
     def discover_streams(self) -> Sequence[Stream]:
         """Give all streams that there are; needs no configuration and no network."""
@@ -62,12 +69,19 @@ class TapDrift(Tap):
     @cached_property
     def client(self) -> DriftClient:
         """What sends the requests of all streams."""
-        context = click.get_current_context(silent=True)
-        sources = context.meta.get(_SOURCES, ()) if context else ()
         # To discover what there is, settings need not be right.
         are_wrong = faults(given(self.config), self.config_jsonschema)
         config = defaults(self.config_jsonschema) if are_wrong else self.config
-        return DriftClient(config, partial(save_refresh_token, sources))
+        return DriftClient(config, self.keep_refresh_token)
+
+    def keep_refresh_token(self, used: str, new: str) -> None:
+        """Keep an OAuth app's next refresh token for the next run, or warn.
+
+        Args:
+            used: The refresh token that was used up.
+            new: The one that takes its place.
+        """
+        save_refresh_token(self._sources, used, new)
 
     # Final to a type checker; the SDK's own ends with the first stream that fails.
     @override  # type: ignore[misc]
@@ -94,18 +108,14 @@ class TapDrift(Tap):
             state: A state that this tap has emitted.
 
         Raises:
-            ConfigValidationError: If a bookmark in it is not a date-time.
+            ConfigValidationError: If a bookmark in it is not a date-time, or if it is of another
+                share of the conversations.
         """
+        shard = Shard.from_config(self.config)
         for stream, bookmark in state.get("bookmarks", {}).items():
-            value = bookmark.get("replication_key_value")
-            try:
-                parse(value or "1970-01-01")
-            except (TypeError, ValueError):
-                fault = (
-                    f"The state's `replication_key_value` of `{stream}` is not a date-time: give "
-                    "the state as an earlier run left it, or none to read everything."
-                )
-                raise ConfigValidationError("The state is wrong", errors=[fault]) from None
+            fault = _fault_in(bookmark, stream, shard)
+            if fault:
+                raise ConfigValidationError("The state is wrong", errors=[fault])
         super().load_state(state)
         self._has_state = True
 
@@ -223,3 +233,22 @@ class TapDrift(Tap):
             params=command.params,
             help=command.help,
         )
+
+
+def _fault_in(bookmark: dict[str, Any], stream: str, shard: Shard) -> str | None:
+    """Say why a stream's state cannot be taken up, if it cannot."""
+    as_left = "give the state as an earlier run left it, or none to read everything."
+    try:
+        parse(bookmark.get("replication_key_value") or "1970-01-01")
+    except (TypeError, ValueError):
+        return f"The state's `replication_key_value` of `{stream}` is not a date-time: {as_left}"
+    try:
+        its = Shard.from_state(bookmark)
+    except (TypeError, ValueError):
+        return f"The state's `shard` of `{stream}` is not an index and a count: {as_left}"
+    if its.covers(shard):
+        return None
+    return (
+        f"The state of `{stream}` is of {its}, and the settings `shard_index` and `shard_count` "
+        f"say {shard}: give each shard its own state, with Meltano by --state-id-suffix."
+    )

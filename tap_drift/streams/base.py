@@ -24,6 +24,7 @@ from tap_drift.page import read_rows
 from tap_drift.pagination import NextLinkPaginator
 from tap_drift.progress import Progress
 from tap_drift.schemas import SCHEMAS
+from tap_drift.shards import Shard
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class DriftStream(RESTStream[str]):
     def writer(self) -> MessageWriter:
         """Where the messages go."""
         return cast("MessageWriter", self._tap.message_writer)
+
+    @cached_property
+    def shard(self) -> Shard:
+        """Which conversations this process reads, and all that belongs to them."""
+        return Shard.from_config(self.config)
 
     def warn_once(self, message: str) -> None:
         """Warn, unless that was said before.
@@ -302,7 +308,7 @@ class DriftStream(RESTStream[str]):
 
 
 class FullTableStream(DriftStream):
-    """A stream that is read whole in every run."""
+    """A stream that is read whole in every run, by the first shard alone."""
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
@@ -312,8 +318,12 @@ class FullTableStream(DriftStream):
             context: Not used: the stream has no partitions.
 
         Yields:
-            The records.
+            The records; none where the first shard reads them.
         """
+        if not self.shard.is_first:
+            self._stream_version = None  # nothing was read, and nothing is deleted
+            self.log("%s are left to shard 0.", self.name)
+            return
         paginator, progress = self.get_new_paginator(), Progress(self.logger, self.name)
         total = 0
         for page in self.pages(paginator):

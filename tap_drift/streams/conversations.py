@@ -151,6 +151,7 @@ class ConversationsStream(DriftStream):
             stream.replication_method,
             "everything" if since is None else f"what was updated since {from_epoch_ms(since)}",
             f"statuses {', '.join(statuses)}" if statuses else "all statuses",
+            *([] if self.shard.is_all else [str(self.shard)]),
         ]
         cut = f"; going on where a run was cut, at {from_epoch_ms(resume.oldest)}" if resume else ""
         return ", ".join(parts) + cut
@@ -222,6 +223,9 @@ class ConversationsStream(DriftStream):
                     "to: this run reads the whole listing."
                 )
             records = self.to_records([row for row, _ in taken])
+            if not self.shard.is_all:
+                taken = [each for each in taken if self.shard.holds(each[0]["id"])]
+                records = [row for row, _ in taken]
             if workers:
                 self._ask([names for _, names in taken], records, workers)
             paginator.go(walks.after(page.next_query))
@@ -315,6 +319,8 @@ class ConversationsStream(DriftStream):
         if moment is not None:
             state["replication_key"] = UPDATED_AT
             state["replication_key_value"] = from_epoch_ms(moment)
+        if not self.shard.is_all:
+            state["shard"] = self.shard.to_state()
 
     # The walk keeps the bookmark, by the page. The SDK would keep one by the record, forget it if
     # the run is cut, and warn of that; it has no public way to say so. The test of the states in

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tap_drift.client import RefusedError
 from tap_drift.errors import StreamsFailedError
+from tap_drift.shards import Shard
 from tap_drift.streams.children import ContactsStream, ConversationDetailsStream, OfAConversation
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.stats import ConversationStatsStream
@@ -192,7 +193,7 @@ class Drift:
 
     def _counts(self) -> dict[str, int]:
         """Drift's own counts of what the listing should have; none if it cannot say."""
-        if "start_date" in self._tap.config:
+        if "start_date" in self._tap.config or not Shard.from_config(self._tap.config).is_all:
             return {}
         wanted = self._tap.config.get("statuses")
         stats = ConversationStatsStream(self._tap, self._tap.client)
