@@ -81,6 +81,10 @@ class Authenticator(AuthBase, ABC):
         """
 
 
+class TokenRefusedError(FatalAPIError):
+    """Drift gives no token for the OAuth app in the settings."""
+
+
 class FixedToken(Authenticator):
     """The token of a private app, which never expires."""
 
@@ -127,7 +131,7 @@ class OAuthToken(Authenticator):
         self._refresh_token: str = config["refresh_token"].strip()
         self._token = ""
         self._renew_at = 0.0
-        self._failure = ""
+        self._failure: FatalAPIError | None = None
 
     @override
     def token(self) -> str:
@@ -153,11 +157,11 @@ class OAuthToken(Authenticator):
         """
         # Threads that waited for one that failed would only fail again, each in minutes.
         if self._failure:
-            raise FatalAPIError(self._failure)
+            raise self._failure
         try:
             tokens = patient(self._ask_uncut, PATH, logger.warning)()
         except FatalAPIError as error:
-            self._failure = str(error)
+            self._failure = error
             raise
         told = tokens.expires_in
         lifetime = told if type(told) is int and told > 0 else LIFETIME
@@ -209,6 +213,7 @@ def _read(response: requests.Response) -> _Tokens:
 
     Raises:
         FatalAPIError: If asking again cannot help.
+        TokenRefusedError: If that is for what is in the settings.
         RetriableAPIError: If it can.
     """
     status, error = response.status_code, drift_error(response)
@@ -216,7 +221,7 @@ def _read(response: requests.Response) -> _Tokens:
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise RetriableAPIError(answered, response)
     if status in _REFUSALS:
-        raise FatalAPIError(
+        raise TokenRefusedError(
             f"Drift refused to renew the token ({answered}): check `client_id`, `client_secret` "
             "and `refresh_token`. A refresh token works once, and this one may have been used up: "
             "authorize the app again to get another."

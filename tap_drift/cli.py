@@ -71,10 +71,18 @@ class DriftCommand(click.Command):
         except BrokenPipeError:
             sys.exit(1)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends in words
-            for sentence in sentences(error):
-                logger.error(sentence)  # noqa: TRY400 - the traceback is for DEBUG
+            self.tell(error)
             logger.debug("Traceback:\n%s", traceback(error))
             sys.exit(1)
+
+    def tell(self, error: Exception) -> None:
+        """Say what ended the run.
+
+        Args:
+            error: What was raised.
+        """
+        for sentence in sentences(error):
+            logger.error(sentence)
 
 
 def as_process(command: Callable[[], object]) -> NoReturn:

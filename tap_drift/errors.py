@@ -25,6 +25,7 @@ class StreamsFailedError(FatalSyncError):
             failures: What ended each, by the stream's name.
             selected: How many streams there were to read.
         """
+        self.failures = dict(failures)
         self.sentences = [
             f"{name} failed: {' '.join(sentences(error))}" for name, error in failures.items()
         ]

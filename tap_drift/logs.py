@@ -13,6 +13,7 @@ _SAID_ALREADY = (
     "An unhandled error occurred",
     "Beginning sync of",
     "Skipping deselected stream",
+    "Skipping parse of env var settings",
     "Starting incremental sync of",
 )
 

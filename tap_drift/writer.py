@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
-# Decimals are numbers that must keep their digits; what else JSON does not know becomes text.
-_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
+ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
+"""Decimals are numbers that must keep their digits; what else JSON does not know becomes text."""
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
@@ -40,7 +40,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
 
     @override
     def serialize_message(self, message: Message) -> bytes:
-        return _ENCODER.encode(message.to_dict()) + b"\n"
+        return ENCODER.encode(message.to_dict()) + b"\n"
 
     @override
     def write_message(self, message: Message) -> None:
@@ -64,7 +64,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             message["version"] = version
         if read_at is not None:
             message["time_extracted"] = read_at
-        self.add(_ENCODER.encode(message) + b"\n")
+        self.add(ENCODER.encode(message) + b"\n")
 
     def add(self, line: bytes) -> None:
         """Let a line wait for its turn.

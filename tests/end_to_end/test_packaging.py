@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,24 @@ def test_what_is_built_discovers_outside_the_checkout(kind: str, uv: str, tmp_pa
     found = {stream["stream"]: stream["schema"] for stream in json.loads(run.stdout)["streams"]}
     schemas = (ROOT / "schemas").iterdir()
     assert found == {schema.stem: json.loads(schema.read_text()) for schema in schemas}
+
+
+def test_what_the_image_installs_speaks_airbytes_protocol(uv: str, tmp_path: Path) -> None:
+    """The steps of the Dockerfile, with what it copies and nothing else."""
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in [line.removeprefix("!") for line in ignored if line.startswith("!")]:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    run = subprocess.run(
+        [
+            *(uv, "run", "--no-project", "--isolated", "--python", sys.executable),
+            *("--with", f"{source}[airbyte]", "source-drift", "spec"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(run.stdout)["type"] == "SPEC"

@@ -1,0 +1,41 @@
+"""What the README shows for PyAirbyte: check, discover, read twice into DuckDB, a wrong token."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import airbyte
+
+executable, folder = sys.argv[1:]
+config: dict[str, Any] = {
+    "credentials": {
+        "auth_type": "access_token",
+        "access_token": os.environ["TAP_DRIFT_ACCESS_TOKEN"],
+    },
+    "api_url": os.environ["TAP_DRIFT_API_URL"],
+}
+source = airbyte.get_source("source-drift", config=config, local_executable=executable)
+source.check()
+found = source.get_available_streams()
+source.select_streams(["conversations", "messages", "users"])
+cache = airbyte.new_local_cache("drift", cache_dir=folder, cleanup=False)
+reads = []
+for _ in range(2):
+    result = source.read(cache)
+    rows = {name: len(list(dataset)) for name, dataset in result.streams.items()}
+    reads.append({"read": result.processed_records, "rows": rows})
+
+config["credentials"]["access_token"] = "wrong"
+refused = airbyte.get_source("source-drift", config=config, local_executable=executable)
+try:
+    refused.check()
+except airbyte.exceptions.AirbyteConnectorCheckFailedError as error:
+    reason = str(error)
+else:
+    reason = ""
+outcome = {"found": found, "reads": reads, "refused": reason}
+Path(folder, "outcome.json").write_text(json.dumps(outcome))

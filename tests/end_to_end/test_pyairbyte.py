@@ -1,0 +1,84 @@
+"""`source-drift`, run by PyAirbyte, in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from support import FaultyDrift
+
+PIN = "airbyte~=0.71.3"
+PYTHON = ">=3.10,<3.13"
+SOURCE = str(Path(sys.executable).with_name("source-drift"))
+
+
+@pytest.fixture
+def environment(drift: FaultyDrift, tmp_path: Path) -> dict[str, str]:
+    """No registry, no telemetry, and its logs among the test's."""
+    return os.environ | {
+        "AIRBYTE_LOGGING_ROOT": str(tmp_path / "logs"),
+        "AIRBYTE_OFFLINE_MODE": "1",
+        "TAP_DRIFT_ACCESS_TOKEN": drift.token,
+        "TAP_DRIFT_API_URL": drift.url,
+    }
+
+
+def test_pyairbyte_checks_discovers_and_reads_what_is_new(
+    drift: FaultyDrift, uv: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    script = Path(__file__).with_name("read_with_pyairbyte.py")
+    run = subprocess.run(
+        [
+            *(uv, "run", "--no-project", "--python", PYTHON, "--with", PIN),
+            *("python", str(script), SOURCE, str(tmp_path)),
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    outcome = json.loads((tmp_path / "outcome.json").read_text())
+    assert len(outcome["found"]) == 13
+    rows = {
+        "conversations": len(drift.ids()),
+        "messages": len(drift.rows("messages")),
+        "users": len(drift.account.users),
+    }
+    first, second = outcome["reads"]
+    assert first == {"read": sum(rows.values()), "rows": rows}
+    assert second["rows"] == rows
+    assert second["read"] < 2 + 50 + len(drift.account.users)
+    assert "Drift refused the token (401 on /conversations/list)" in outcome["refused"]
+    assert drift.token not in run.stdout + run.stderr
+
+
+def test_pyairbyte_finds_it_valid(
+    drift: FaultyDrift, uv: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = {
+        "credentials": {"auth_type": "access_token", "access_token": drift.token},
+        "api_url": drift.url,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run = subprocess.run(
+        [
+            *(uv, "run", "--no-project", "--python", PYTHON, "--with", PIN),
+            *("pyairbyte", "validate", "--connector", SOURCE, "--config", "config.json"),
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Connection check succeeded" in run.stdout + run.stderr
