@@ -88,6 +88,28 @@ def test_meltano_knows_what_the_tap_can_do() -> None:
     assert set(extractor()["capabilities"]) == {str(able.value) for able in TapDrift.capabilities}
 
 
+def test_the_hubs_definition_says_what_the_project_says() -> None:
+    hub = yaml.safe_load(text("meltano-hub/tap-drift.yml"))
+    shared = ("name", "namespace", "label", "description", "executable", "capabilities")
+    for part in (*shared, "settings_group_validation", "settings", "select"):
+        assert hub[part] == extractor()[part]
+
+
+def test_the_hubs_definition_has_what_the_hub_asks_for_and_nothing_else() -> None:
+    """As its schema for extractors has it (meltano/hub, schemas/plugin_definitions)."""
+    hub = set(yaml.safe_load(text("meltano-hub/tap-drift.yml")))
+    required = {"name", "namespace", "variant", "label"}
+    others = {"description", "domain_url", "maintenance_status", "keywords", "pip_url", "repo"}
+    others |= {"executable", "capabilities", "settings_group_validation", "settings", "select"}
+    assert required <= hub <= required | others
+
+
+def test_the_image_is_built_by_steps_that_ci_runs() -> None:
+    assert '"/source[airbyte]"' in text("Dockerfile")
+    assert "[airbyte]" in text("tests/end_to_end/test_packaging.py")
+    assert f"io.airbyte.version={version('tap-drift')}" in text("Dockerfile")
+
+
 def test_every_loader_has_its_lock_file() -> None:
     plugins = yaml.safe_load(text("meltano.yml"))["plugins"]["loaders"]
     locks = {path.name for path in (ROOT / "plugins" / "loaders").iterdir()}
