@@ -32,6 +32,19 @@ def uv() -> str:
 
 
 @pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of this project, where Meltano may leave its own."""
+    project = tmp_path / "project"
+    project.mkdir()
+    for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
+        shutil.copy(ROOT / path, project)
+    for path in ("plugins", "schemas", "tap_drift"):
+        shutil.copytree(ROOT / path, project / path)
+    (project / "output").mkdir()
+    return project
+
+
+@pytest.fixture
 def pipe(drift: FaultyDrift, uv: str, tmp_path: Path) -> RunPipe:
     """The tap and a loader of meltano.yml as pinned there, each as its own process."""
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pytest
 from support import FAMILY, TARGET_PYTHON
 
 from tap_drift.sandbox.contacts import PROPERTIES
 from tap_drift.sandbox.playbooks import landing_pages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support import FaultyDrift
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    project = tmp_path / "project"
-    project.mkdir()
-    for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
-        shutil.copy(ROOT / path, project)
-    for path in ("plugins", "schemas", "tap_drift"):
-        shutil.copytree(ROOT / path, project / path)
-    (project / "output").mkdir()
-    return project
 
 
 def in_drift(drift: FaultyDrift) -> dict[str, int]:
