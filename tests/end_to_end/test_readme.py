@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
+import psycopg
 import yaml
 from support import TARGET_PYTHON
 
@@ -54,3 +56,56 @@ def test_the_recipe_for_state_without_meltano(drift: FaultyDrift, uv: str, tmp_p
     drift.update(drift.ids()[-1], 1_788_000_000_000, status="open")
     assert run() == 250 + 2
     assert run() == 250 + 2 + 1
+
+
+def block(kind: str, word: str) -> str:
+    """The one block of a kind in the README that has a word in it."""
+    blocks = re.findall(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [found] = [block for block in blocks if word in block]
+    return str(found)
+
+
+def test_the_line_for_cron_runs_where_cron_would_run_it(
+    drift: FaultyDrift, uv: str, project: Path
+) -> None:
+    """With nothing in the environment but what cron puts there."""
+    project.rename(project.with_name("tap-drift"))
+    checkout = project.with_name("tap-drift")
+    (checkout / ".venv").symlink_to(sys.prefix)
+    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
+    (checkout / ".env").write_text(
+        f"TAP_DRIFT_ACCESS_TOKEN={drift.token}\n"
+        f"TAP_DRIFT_API_URL={drift.url}\n"
+        f"TARGET_DUCKDB__PYTHON={python}\n"
+    )
+    line = block("crontab", "meltano run").split(" ", 5)[5]
+    kept = {name: os.environ[name] for name in ("PIP_CERT", "SSL_CERT_FILE") if name in os.environ}
+    cron = kept | {"HOME": str(checkout.parent), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    subprocess.run(["/bin/sh", "-c", line], env=cron, check=True)
+    with duckdb.connect(str(checkout / "output" / "prod.duckdb"), read_only=True) as database:
+        [(rows,)] = database.execute("SELECT count(*) FROM drift.conversations").fetchall()
+    assert rows == len(drift.ids())
+
+
+def test_the_workflow_for_github_runs_what_it_says(
+    drift: FaultyDrift, postgres: str, project: Path
+) -> None:
+    workflow = yaml.safe_load(block("yaml", "cron:"))
+    job = workflow["jobs"]["drift"]
+    secrets = {
+        "MELTANO_STATE_BACKEND_URI": f"file://{project.parent}/state",
+        "TAP_DRIFT_ACCESS_TOKEN": drift.token,
+        "TARGET_POSTGRES_SQLALCHEMY_URL": postgres.replace(
+            "postgresql://", "postgresql+psycopg://"
+        ),
+    }
+    assert set(secrets) == set(job["env"])
+    with psycopg.connect(postgres) as database:
+        database.execute("DROP SCHEMA IF EXISTS drift CASCADE")
+    command = job["steps"][-1]["run"].removeprefix("pip install uv && uv run ")
+    environment = os.environ | secrets | {"TAP_DRIFT_API_URL": drift.url}
+    subprocess.run(command.split(), cwd=project, env=environment, check=True)
+    with psycopg.connect(postgres) as database:
+        rows = database.execute("SELECT count(*) FROM drift.conversations").fetchone()
+    assert rows == (len(drift.ids()),)
+    assert list((project.parent / "state").iterdir())
