@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -179,7 +180,18 @@ def failure_type(error: Exception) -> FailureType:
 
 def run() -> NoReturn:
     """Run the source as a process of its own."""
-    as_process(source)
+    as_process(_as_signals_have_it)
+
+
+def _as_signals_have_it() -> None:
+    """End by SIGTERM where that came: a client that stops reading asks for it, and looks for it."""
+    try:
+        source()
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGTERM:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        raise
 
 
 def _states(path: str | None) -> list[dict[str, Any]]:

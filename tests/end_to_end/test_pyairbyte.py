@@ -82,3 +82,4 @@ def test_pyairbyte_finds_it_valid(
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Connection check succeeded" in run.stdout + run.stderr
+    assert "failed" not in run.stdout + run.stderr
