@@ -31,6 +31,7 @@ from tap_drift.cli import DriftCommand, as_process
 from tap_drift.client import RefusedError
 from tap_drift.connection import works
 from tap_drift.errors import StreamsFailedError, sentences
+from tap_drift.streams.base import is_of_output
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -94,12 +95,13 @@ class SourceCommand(DriftCommand, click.Group):
 
     @override
     def tell(self, error: Exception) -> None:
-        failed = error.failures if isinstance(error, StreamsFailedError) else {None: error}
-        try:
-            for stream, failure in failed.items():
-                self.writer.fail(" ".join(sentences(failure)), failure_type(failure), stream)
-        except OSError:
+        if is_of_output(error) and not cast("OSError", error).filename:
+            # Standard output, which can take no message about itself.
             sys.stderr.write(f"source-drift: {' '.join(sentences(error))}\n")
+            return
+        failed = error.failures if isinstance(error, StreamsFailedError) else {None: error}
+        for stream, failure in failed.items():
+            self.writer.fail(" ".join(sentences(failure)), failure_type(failure), stream)
 
 
 source = SourceCommand(
