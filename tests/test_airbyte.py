@@ -370,6 +370,21 @@ def test_the_token_is_in_no_message(
     assert drift.token not in json.dumps(said)
 
 
+@pytest.mark.parametrize(("level", "logged"), [("warning", False), ("info", True)])
+def test_the_log_level_is_the_taps(
+    source: RunSource,
+    signed_in: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+    *,
+    logged: bool,
+) -> None:
+    monkeypatch.setenv("TAP_DRIFT_LOGLEVEL", level)
+    said = source("read", config=signed_in, catalog=configured("users"))
+    assert bool(said.of("LOG")) == logged
+    assert said.code == 0
+
+
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfind = u.find_spec\n"

@@ -88,7 +88,8 @@ class SourceCommand(DriftCommand, click.Group):
     def writer(self) -> AirbyteWriter:
         """Where all messages go, the log's as well."""
         writer = AirbyteWriter()
-        level = os.environ.get("TAP_DRIFT_LOGLEVEL", "INFO").upper()
+        named = logging.getLevelName(os.environ.get("TAP_DRIFT_LOGLEVEL", "INFO").upper())
+        level = named if isinstance(named, int) else logging.INFO
         logging.basicConfig(handlers=[AirbyteHandler(writer)], level=level, force=True)
         logging.captureWarnings(capture=True)
         return writer
