@@ -14,7 +14,7 @@ import click
 from jsonschema import Draft202012Validator
 from typing_extensions import override
 
-from tap_drift.errors import sentences, traceback
+from tap_drift.exceptions import sentences, traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

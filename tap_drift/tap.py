@@ -15,17 +15,17 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
+from tap_drift.api.client import DriftClient
+from tap_drift.api.token_store import save_refresh_token
 from tap_drift.cli import DriftCommand, json_file
-from tap_drift.client import DriftClient
-from tap_drift.config_file import save_refresh_token
-from tap_drift.connection import works
-from tap_drift.errors import StreamsFailedError
+from tap_drift.connection_test import works
+from tap_drift.exceptions import StreamsFailedError
 from tap_drift.logs import is_news
 from tap_drift.settings import defaults, faults, given, schema
-from tap_drift.shards import Shard
 from tap_drift.streams import STREAMS
+from tap_drift.sync.shards import Shard
+from tap_drift.sync.writer import MessageWriter
 from tap_drift.timestamps import parse
-from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

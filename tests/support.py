@@ -12,12 +12,12 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from tap_drift.sandbox.account import Account, position
-from tap_drift.sandbox.messages import transcript
+from tap_drift.sandbox.data.account import Account, position
+from tap_drift.sandbox.data.messages import transcript
 from tap_drift.sandbox.server import Answer, SandboxHandler, SandboxServer
+from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
 from tap_drift.timestamps import from_epoch_ms
-from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     import subprocess

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import TOKEN, answer, catalog, entry
 
-from tap_drift.errors import sentences
+from tap_drift.exceptions import sentences
 
 if TYPE_CHECKING:
     from support import FaultyDrift, RunTap

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import FaultyDrift, Messages, Table, answer, nothing, page, sync
 
+from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
-from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

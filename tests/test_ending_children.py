@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import FAMILY, FaultyDrift, FaultyHandler, Table, answer, catalog, nothing, sync
 
-from tap_drift.sandbox.account import Account
+from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

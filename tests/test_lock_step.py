@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tap_drift.sandbox.command import main
+from tap_drift.sandbox.cli import main
 from tap_drift.settings import schema
 from tap_drift.tap import TapDrift
 

@@ -26,11 +26,11 @@ from typing_extensions import override
 from tap_drift.airbyte.catalog import airbyte_catalog, chosen
 from tap_drift.airbyte.spec import settings, specification, with_refresh_token
 from tap_drift.airbyte.writer import AirbyteHandler, AirbyteWriter
-from tap_drift.auth import TokenRefusedError
+from tap_drift.api.auth import TokenRefusedError
+from tap_drift.api.client import RequestRefusedError
 from tap_drift.cli import DriftCommand, as_process
-from tap_drift.client import RefusedError
-from tap_drift.connection import works
-from tap_drift.errors import StreamsFailedError, sentences
+from tap_drift.connection_test import works
+from tap_drift.exceptions import StreamsFailedError, sentences
 from tap_drift.streams.base import is_of_output
 from tap_drift.tap import TapDrift
 
@@ -170,7 +170,7 @@ def failure_type(error: Exception) -> FailureType:
     Returns:
         Whoever wrote the settings; nobody, since it may pass by itself; or the developers.
     """
-    if isinstance(error, RefusedError):
+    if isinstance(error, RequestRefusedError):
         # What is gone is skipped; where that ends a stream, it is the address that is wrong.
         is_set_wrong = error.is_gone or not error.is_of_request
         return FailureType.config_error if is_set_wrong else FailureType.system_error

@@ -42,7 +42,7 @@ from typing_extensions import override
 
 from tap_drift.airbyte.catalog import GENERATION
 from tap_drift.logs import is_news
-from tap_drift.writer import ENCODER, MessageWriter
+from tap_drift.sync.writer import ENCODER, MessageWriter
 
 if TYPE_CHECKING:
     from airbyte_protocol_dataclasses.models import FailureType

@@ -10,11 +10,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
-from tap_drift.sandbox.account import position
-from tap_drift.sandbox.refusals import invalid
+from tap_drift.sandbox.data.account import position
+from tap_drift.sandbox.errors import invalid
 
 if TYPE_CHECKING:
-    from tap_drift.sandbox.account import Account
+    from tap_drift.sandbox.data.account import Account
 
 # Drift's links name this host, whichever host was asked.
 _LINKS = "https://api.drift.com/conversations/list"

@@ -12,16 +12,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from tap_drift.sandbox.access import SCOPES, RateLimit, Tokens
-from tap_drift.sandbox.endpoints import Request, find
-from tap_drift.sandbox.refusals import DriftError, not_found
+from tap_drift.sandbox.auth import SCOPES, RateLimit, Tokens
+from tap_drift.sandbox.errors import DriftError, not_found
+from tap_drift.sandbox.routes import Request, find
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from typing_extensions import Self
 
-    from tap_drift.sandbox.account import Account
+    from tap_drift.sandbox.data.account import Account
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from tap_drift.streams.accounts import AccountsStream
 from tap_drift.streams.base import DriftStream
-from tap_drift.streams.children import (
+from tap_drift.streams.conversation_children import (
     ContactsStream,
     ConversationDetailsStream,
     MessagesStream,

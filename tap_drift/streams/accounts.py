@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tap_drift.page import read_accounts
+from tap_drift.api.responses import parse_accounts
 from tap_drift.streams.base import FullTableStream
 
 
@@ -16,4 +16,4 @@ class AccountsStream(FullTableStream):
     primary_keys = ("accountId",)
     scope = "account_read"
     first_params: ClassVar[dict[str, Any]] = {"index": 0, "size": 65}
-    read = staticmethod(read_accounts)
+    read = staticmethod(parse_accounts)

@@ -16,15 +16,15 @@ from singer_sdk.streams import RESTStream
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
-from tap_drift.auth import DRIFT
-from tap_drift.client import Asker
-from tap_drift.errors import sentences, traceback
+from tap_drift.api.auth import DRIFT
+from tap_drift.api.client import RequestContext
+from tap_drift.api.paginators import NextLinkPaginator
+from tap_drift.api.responses import parse_rows
+from tap_drift.exceptions import sentences, traceback
 from tap_drift.logs import is_news
-from tap_drift.page import read_rows
-from tap_drift.pagination import NextLinkPaginator
-from tap_drift.progress import Progress
 from tap_drift.schemas import SCHEMAS
-from tap_drift.shards import Shard
+from tap_drift.sync.progress import Progress
+from tap_drift.sync.shards import Shard
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Auth, Context, Record
     from singer_sdk.streams.rest import HTTPRequest
 
-    from tap_drift.client import DriftClient
-    from tap_drift.page import Page, Row
-    from tap_drift.pagination import PagePaginator
-    from tap_drift.writer import MessageWriter
+    from tap_drift.api.client import DriftClient
+    from tap_drift.api.paginators import PagePaginator
+    from tap_drift.api.responses import Page, Row
+    from tap_drift.sync.writer import MessageWriter
 
 # What a key of each type in a schema is in Python.
 _TYPES = {"integer": int, "string": str}
@@ -55,8 +55,8 @@ class DriftStream(RESTStream[str]):
     scope: ClassVar[str]
     """The scope that the token's app needs for this stream."""
 
-    read: Callable[[requests.Response], Page] = staticmethod(read_rows)
-    """Makes a page of an answer, or raises `WrongShapeError`."""
+    read: Callable[[requests.Response], Page] = staticmethod(parse_rows)
+    """Makes a page of an answer, or raises `UnexpectedResponseError`."""
 
     first_params: ClassVar[dict[str, Any]] = {}
     """The parameters of the request for the first page; the others follow links."""
@@ -167,7 +167,7 @@ class DriftStream(RESTStream[str]):
 
         while not paginator.finished:
             request = self._prepared(paginator.current_value, context)
-            asker = Asker(
+            asker = RequestContext(
                 self.name, self.endpoint(context), self.scope, self.logger, self.is_awaited
             )
             response = self.client.send(request, asker, checked)

@@ -13,14 +13,14 @@ from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.mapper import RemoveRecordTransform
 from typing_extensions import override
 
-from tap_drift.bookmarks import Claim, Filter, ResumePoint, Walk, Walks, later
-from tap_drift.client import RefusedError
-from tap_drift.lookahead import ReadAhead, Workers
-from tap_drift.page import read_listing
-from tap_drift.pagination import NextLinkPaginator
-from tap_drift.progress import Progress
+from tap_drift.api.client import RequestRefusedError
+from tap_drift.api.paginators import NextLinkPaginator
+from tap_drift.api.responses import parse_listing
 from tap_drift.settings import STATUS_IDS
 from tap_drift.streams.base import DriftStream
+from tap_drift.sync.prefetch import Prefetcher, Workers
+from tap_drift.sync.progress import Progress
+from tap_drift.sync.walk import Checkpoint, ListingFilter, ResumePoint, SharedWalk, Walk, later
 from tap_drift.timestamps import from_epoch_ms, parse, to_epoch_ms
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
-    from tap_drift.page import Row
-    from tap_drift.streams.child import ChildStream
+    from tap_drift.api.responses import Row
+    from tap_drift.streams.per_conversation import PerConversationStream
 
 LISTING = "https://api.drift.com"
 """The host that Drift documents for its listing of conversations."""
@@ -47,7 +47,7 @@ PAGES_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PageBatch:
     """What came of a page."""
 
     records: list[Record]
@@ -55,7 +55,7 @@ class Stretch:
     oldest: int | None
     """The last `updatedAt` on it, in epoch milliseconds."""
 
-    claims: dict[str, Claim]
+    claims: dict[str, Checkpoint]
     """What each stream may say once it has been written."""
 
 
@@ -73,7 +73,7 @@ class ConversationsStream(DriftStream):
     """The streams that this run reads: the children that are selected, and itself if it is."""
     _complete: set[str]
     """The names of those that have all that they want."""
-    read = staticmethod(read_listing)
+    read = staticmethod(parse_listing)
 
     @override
     def get_new_paginator(self) -> NextLinkPaginator:
@@ -117,11 +117,13 @@ class ConversationsStream(DriftStream):
         self._stream_version = None
 
     @cached_property
-    def _children(self) -> list[ChildStream]:
+    def _children(self) -> list[PerConversationStream]:
         """The streams to ask for each conversation."""
-        return [cast("ChildStream", child) for child in self.child_streams if child.selected]
+        return [
+            cast("PerConversationStream", child) for child in self.child_streams if child.selected
+        ]
 
-    def _begin(self) -> Walks:
+    def _begin(self) -> SharedWalk:
         """Say what is read, and where the walk of each stream begins and ends."""
         if self._children and isinstance(self.stream_maps[0], RemoveRecordTransform):
             raise FatalSyncError(
@@ -134,11 +136,11 @@ class ConversationsStream(DriftStream):
             plans.setdefault(self._plan(self._readers[name], walk), []).append(name)
         for plan, names in plans.items():
             self.log("Reading %s: %s", ", ".join(names), plan)
-        return Walks(walks)
+        return SharedWalk(walks)
 
     def _walk_of(self, stream: DriftStream) -> Walk:
         statuses = tuple(sorted(self.config.get("statuses", [])))
-        wanted = Filter(statuses, self._since(stream))
+        wanted = ListingFilter(statuses, self._since(stream))
         resume = ResumePoint.from_state(stream.stream_state.get("resume"))
         if resume is None or not self._is_incremental(stream) or not resume.filter.covers(wanted):
             stream.stream_state.pop("resume", None)
@@ -188,7 +190,7 @@ class ConversationsStream(DriftStream):
 
     # Reading
 
-    def _ahead(self, walks: Walks, stack: ExitStack) -> Iterator[Stretch]:
+    def _ahead(self, walks: SharedWalk, stack: ExitStack) -> Iterator[PageBatch]:
         """Read on while what was read is still being written, and ask for its children."""
         for child in self._children:
             child.begin()
@@ -196,12 +198,12 @@ class ConversationsStream(DriftStream):
         concurrency = int(self.config["concurrency"])
         workers = stack.enter_context(Workers(concurrency))
         pages = PAGES_AHEAD + 2 * concurrency // int(self.config["page_size"])
-        yield from stack.enter_context(ReadAhead(self._stretches(walks, workers), pages))
+        yield from stack.enter_context(Prefetcher(self._stretches(walks, workers), pages))
 
-    def _stretches(self, walks: Walks, workers: Workers | None = None) -> Iterator[Stretch]:
+    def _stretches(self, walks: SharedWalk, workers: Workers | None = None) -> Iterator[PageBatch]:
         try:
             yield from self._walk(walks, workers)
-        except RefusedError as refusal:
+        except RequestRefusedError as refusal:
             if not (walks.jumped and refusal.is_of_request):
                 raise
             self.log(
@@ -212,7 +214,7 @@ class ConversationsStream(DriftStream):
             )
             yield from self._walk(walks.without_query(), workers)
 
-    def _walk(self, walks: Walks, workers: Workers | None) -> Iterator[Stretch]:
+    def _walk(self, walks: SharedWalk, workers: Workers | None) -> Iterator[PageBatch]:
         paginator = self.get_new_paginator()
         for page in self.pages(paginator):
             read_at = datetime.now(timezone.utc)
@@ -229,7 +231,7 @@ class ConversationsStream(DriftStream):
             if workers:
                 self._ask([names for _, names in taken], records, workers)
             paginator.go(walks.after(page.next_query))
-            yield Stretch(records, read_at, walks.oldest, walks.claims)
+            yield PageBatch(records, read_at, walks.oldest, walks.claims)
             for name, stream in self._readers.items():
                 if stream.failure is not None:
                     walks.drop(name)
@@ -288,7 +290,7 @@ class ConversationsStream(DriftStream):
         for child in self._children:
             child.write((child_context or {})["id"])
 
-    def _claim(self, stretch: Stretch, progress: Progress) -> None:
+    def _claim(self, stretch: PageBatch, progress: Progress) -> None:
         """Put into the state what is true now that a page has been written."""
         self.writer.flush()
         progress.page(len(stretch.records), stretch.oldest)
@@ -303,7 +305,7 @@ class ConversationsStream(DriftStream):
         if not is_last and (self._children or progress.pages % PAGES_PER_STATE == 0):
             self.write_state()
 
-    def _put(self, stream: DriftStream, claim: Claim) -> None:
+    def _put(self, stream: DriftStream, claim: Checkpoint) -> None:
         if claim.is_complete:
             self._complete.add(stream.name)
             stream.check()

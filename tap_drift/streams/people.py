@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import FatalSyncError
 from typing_extensions import override
 
-from tap_drift.page import read_rows
-from tap_drift.pagination import WindowPaginator
+from tap_drift.api.paginators import WindowPaginator
+from tap_drift.api.responses import parse_rows
 from tap_drift.streams.base import FullTableStream
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ContactAttributesStream(FullTableStream):
     path = "/contacts/attributes"
     primary_keys = ("name",)
     scope = "all_contact_read"
-    read = staticmethod(partial(read_rows, below="properties"))
+    read = staticmethod(partial(parse_rows, below="properties"))
 
 
 class MeetingsStream(FullTableStream):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tap_drift.page import read_counts
+from tap_drift.api.responses import parse_counts
 from tap_drift.streams.base import FullTableStream
 
 
@@ -13,4 +13,4 @@ class ConversationStatsStream(FullTableStream):
     path = "/conversations/stats"
     primary_keys = ("status",)
     scope = "conversation_read"
-    read = staticmethod(read_counts)
+    read = staticmethod(parse_counts)

@@ -14,11 +14,11 @@ from typing_extensions import override
 
 from tap_drift.cli import DriftCommand, as_process
 from tap_drift.tap import TapDrift
-from tap_drift.verify.arrived import read
 from tap_drift.verify.compare import compare
-from tap_drift.verify.drift import Drift
+from tap_drift.verify.extraction import read
 from tap_drift.verify.progress import Progress
 from tap_drift.verify.report import Comparison, lacking, report
+from tap_drift.verify.source_reader import Drift
 from tap_drift.verify.store import Store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from tap_drift.timestamps import spell
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from tap_drift.verify.arrived import Arrived
+    from tap_drift.verify.extraction import Arrived
     from tap_drift.verify.store import Store
 
 WHYS = {

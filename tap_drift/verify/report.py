@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_drift.verify.arrived import Arrived
     from tap_drift.verify.compare import Line
-    from tap_drift.verify.drift import Counts
+    from tap_drift.verify.extraction import Arrived
+    from tap_drift.verify.source_reader import Counts
     from tap_drift.verify.store import Store
 
 _FOUND = ("missing", "stale", "new", "changed", "gone", "unasked", "unknown")

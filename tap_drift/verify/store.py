@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_drift.seen import temporary_database
 from tap_drift.streams import STREAMS
+from tap_drift.sync.dedupe import temporary_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from support import FAMILY, TARGET_PYTHON
 
-from tap_drift.sandbox.contacts import PROPERTIES
-from tap_drift.sandbox.playbooks import landing_pages
+from tap_drift.sandbox.data.contacts import PROPERTIES
+from tap_drift.sandbox.data.playbooks import landing_pages
 
 if TYPE_CHECKING:
     from pathlib import Path

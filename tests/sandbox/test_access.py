@@ -10,9 +10,9 @@ import pytest
 import requests
 from support import TOKEN, FaultyDrift
 
-from tap_drift.sandbox.access import CLIENT_ID, CLIENT_SECRET, SCOPES, RateLimit
-from tap_drift.sandbox.account import Account
-from tap_drift.sandbox.refusals import DriftError
+from tap_drift.sandbox.auth import CLIENT_ID, CLIENT_SECRET, SCOPES, RateLimit
+from tap_drift.sandbox.data.account import Account
+from tap_drift.sandbox.errors import DriftError
 
 if TYPE_CHECKING:
     from support import Clock

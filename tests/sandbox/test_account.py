@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 
-from tap_drift.sandbox.account import Account, position
+from tap_drift.sandbox.data.account import Account, position
 
 
 def test_the_same_seed_makes_the_same_account() -> None:

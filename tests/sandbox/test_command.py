@@ -11,7 +11,7 @@ import sys
 import pytest
 import requests
 
-SANDBOX = [sys.executable, "-m", "tap_drift.sandbox.command"]
+SANDBOX = [sys.executable, "-m", "tap_drift.sandbox.cli"]
 ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
@@ -157,7 +157,7 @@ def test_loopback_is_not_asked_through_a_proxy(name: str, monkeypatch: pytest.Mo
 
 def test_it_imports_nothing_but_the_standard_library() -> None:
     script = (
-        "import sys; before = set(sys.modules); import tap_drift.sandbox.command;"
+        "import sys; before = set(sys.modules); import tap_drift.sandbox.cli;"
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "print(sorted(new - sys.stdlib_module_names))"
     )

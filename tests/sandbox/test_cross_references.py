@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from support import FaultyDrift
 
-from tap_drift.sandbox.account import Account
-from tap_drift.sandbox.playbooks import landing_pages
-from tap_drift.sandbox.seeds import NOW, epoch_ms
+from tap_drift.sandbox.data.account import Account
+from tap_drift.sandbox.data.playbooks import landing_pages
+from tap_drift.sandbox.data.seeds import NOW, epoch_ms
 
 ACCOUNT = Account.from_seed(1000, seed=1)
 ROWS: dict[str, list[dict[str, Any]]] = {

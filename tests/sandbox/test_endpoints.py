@@ -9,12 +9,12 @@ import pytest
 import requests
 from support import FaultyDrift
 
-from tap_drift.sandbox.account import Account
+from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_drift.sandbox.conversations import Conversation
+    from tap_drift.sandbox.data.conversations import Conversation
 
 
 @pytest.fixture(scope="module")

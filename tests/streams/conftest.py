@@ -8,7 +8,7 @@ import pytest
 from support import FaultyDrift
 from walking import PAGE, OffsetHandler
 
-from tap_drift.sandbox.account import Account
+from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ from support import (
 )
 from walking import now
 
-from tap_drift.errors import StreamsFailedError
-from tap_drift.sandbox.account import Account
+from tap_drift.exceptions import StreamsFailedError
+from tap_drift.sandbox.data.account import Account
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from support import FaultyDrift, FaultyHandler, Messages, answer, catalog, entry, sync
 
-from tap_drift.errors import StreamsFailedError
-from tap_drift.sandbox.contacts import PROPERTIES
-from tap_drift.sandbox.playbooks import landing_pages
+from tap_drift.exceptions import StreamsFailedError
+from tap_drift.sandbox.data.contacts import PROPERTIES
+from tap_drift.sandbox.data.playbooks import landing_pages
 from tap_drift.sandbox.server import Answer
 
 if TYPE_CHECKING:

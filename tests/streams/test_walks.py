@@ -22,10 +22,10 @@ from support import (
 )
 from walking import PAGE, now, run_cut, unrest
 
-from tap_drift.errors import StreamsFailedError
+from tap_drift.exceptions import StreamsFailedError
 from tap_drift.streams import conversations as stream
+from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
-from tap_drift.writer import MessageWriter
 
 if TYPE_CHECKING:
     from support import Clock

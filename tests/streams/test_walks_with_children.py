@@ -10,7 +10,7 @@ import pytest
 from support import FAMILY, FaultyDrift, Table, answer, catalog, nothing, sync
 from walking import Cut, CutMessages, run_cut, unrest
 
-from tap_drift.errors import StreamsFailedError
+from tap_drift.exceptions import StreamsFailedError
 
 if TYPE_CHECKING:
     from support import Fault

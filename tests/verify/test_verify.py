@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from support import TOKEN, FaultyDrift, FaultyHandler, answer, sync
 
-from tap_drift.sandbox.account import Account
+from tap_drift.sandbox.data.account import Account
 from tap_drift.tap import TapDrift
 from tap_drift.timestamps import from_epoch_ms
 from tap_drift.verify.command import main

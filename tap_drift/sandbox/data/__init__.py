@@ -1,0 +1,1 @@
+"""The generated account: the same objects for the same seed."""

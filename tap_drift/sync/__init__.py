@@ -1,0 +1,1 @@
+"""Incremental reading of a newest-first listing; knows no HTTP."""

@@ -1,0 +1,154 @@
+"""`--test`: whether each stream works, in a line each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support import TOKEN, FaultyDrift, answer, catalog, entry
+
+from tap_drift.connection_test import works
+from tap_drift.tap import TapDrift
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import Clock, RunTap
+
+ALL = [entry["tap_stream_id"] for entry in catalog()["streams"]]
+
+
+def tried(config: dict[str, Any], *streams: str) -> tuple[bool, list[str]]:
+    tap = TapDrift(config=config, catalog=catalog(*streams))
+    said: list[str] = []
+    return works(tap.drift_streams, tap.client, said.append), said
+
+
+def test_every_stream_gets_a_line_and_one_request(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    has_worked, said = tried(config)
+    assert has_worked
+    assert said[0].startswith("scopes of the token: conversation_read contact_read ")
+    assert sorted(line.split(":")[0] for line in said[1:]) == sorted(ALL)
+    assert len(drift.requests) == 1 + len(ALL)
+    assert len(drift.requests) == len(set(drift.requests))
+
+
+def test_what_the_catalog_leaves_out_is_not_asked_for(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    has_worked, said = tried(config, "users")
+    assert has_worked
+    assert said[1:] == ["users: works"]
+    assert drift.requests == ["/app/token_info", "/users/list"]
+
+
+def test_a_child_is_tried_on_a_conversation_of_the_listing(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    _, said = tried(config, "transcripts")
+    assert said[1:] == ["conversations: works", "transcripts: works"]
+    assert drift.requests[2] == f"/conversations/{drift.ids()[0]}/transcript"
+
+
+def test_a_scope_that_is_missing_is_named_and_the_others_are_tried(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.tokens.scopes = ["conversation_read", "playbook_read"]
+    has_worked, said = tried(config, "conversations", "users", "playbooks")
+    assert not has_worked
+    assert said[0] == "scopes of the token: conversation_read playbook_read"
+    lines = dict(line.split(": ", 1) for line in said[1:])
+    assert lines["conversations"] == lines["playbooks"] == "works"
+    assert "`user_read`" in lines["users"]
+
+
+def test_without_a_conversation_a_child_cannot_be_tried(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.account.conversations.clear()
+    has_worked, said = tried(config, "messages")
+    assert not has_worked
+    assert said[-1] == "messages: Not tried: there is no conversation to try it on."
+
+
+def test_a_thing_that_is_gone_shows_that_the_child_works(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.faults_at["/messages"] = answer(404)
+    has_worked, said = tried(config, "messages")
+    assert has_worked
+    assert said[-1] == f"messages: works, though /conversations/{drift.ids()[0]}/messages is gone"
+
+
+@pytest.mark.parametrize("fault", [answer(404), answer(500), answer(200, "[]"), answer(200, "<")])
+def test_a_drift_that_tells_no_scopes_may_work(
+    fault: Any, drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.faults_at["/app/token_info"] = fault
+    assert tried(config, "users") == (True, ["users: works"])
+
+
+def test_a_drift_that_cannot_be_asked_is_said_in_a_sentence_without_the_token(
+    drift: FaultyDrift, config: dict[str, Any]
+) -> None:
+    drift.faults_at["/users/list"] = answer(400, {"error": {"type": "x", "message": TOKEN}})
+    has_worked, said = tried(config, "users")
+    assert not has_worked
+    assert said[-1] == "users: Drift answered 400 on /users/list: x: ***"
+
+
+def test_the_command_says_the_lines_and_nothing_else(
+    drift: FaultyDrift, tap: RunTap, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(catalog("users", "teams")))
+    run = tap("--config=ENV", "--test", "--catalog", str(file))
+    assert run.returncode == 0
+    scopes, *lines = run.stdout.splitlines()
+    assert scopes.startswith("scopes of the token: ")
+    assert sorted(lines) == ["teams: works", "users: works"]
+    drift.tokens.scopes = []
+    run = tap("--test", "--config=ENV", "--catalog", str(file))
+    assert run.returncode == 1
+    scopes, *lines = run.stdout.splitlines()
+    assert scopes == "scopes of the token: none"
+    assert len(lines) == 2
+    assert "Traceback" not in run.stderr
+    assert TOKEN not in run.stdout + run.stderr
+
+
+def test_with_nothing_selected_there_is_nothing_that_works(config: dict[str, Any]) -> None:
+    chosen = catalog("users")
+    entry(chosen, "users")["metadata"][-1]["metadata"]["selected"] = False
+    said: list[str] = []
+    tap = TapDrift(config=config, catalog=chosen)
+    assert not works(tap.drift_streams, tap.client, said.append)
+    assert said == ["No stream is selected."]
+
+
+def test_a_drift_that_cannot_be_reached_is_said_at_once(
+    config: dict[str, Any], clock: Clock
+) -> None:
+    tap = TapDrift(config=config | {"api_url": "http://127.0.0.1:9"}, catalog=catalog("users"))
+    said: list[str] = []
+    assert not works(tap.drift_streams, tap.client, said.append)
+    assert said == ["users: /users/list failed: Connection refused."]
+    assert clock.slept == []
+
+
+def test_a_signal_meanwhile_writes_no_state(drift: FaultyDrift) -> None:
+    """Somebody might keep it, in the place of the one that they have."""
+    ours = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+    command = [sys.executable, "-m", "tap_drift", "--config=ENV", "--test"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=os.environ | ours, **pipes) as process:
+        drift.before_answer = lambda _request: process.terminate()
+        said, _ = process.communicate()
+    assert process.returncode == 143
+    assert b"STATE" not in said
