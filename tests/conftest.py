@@ -10,12 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import Clock, FaultyDrift
+from fake_clock import FakeClock
+from fake_drift import FakeDrift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support import RunTap, Stream
+    from runs import RunTap, StandardStream
 
 
 @pytest.fixture(autouse=True)
@@ -28,32 +29,32 @@ def _signals_as_they_were() -> Iterator[None]:
 
 
 @pytest.fixture
-def drift() -> Iterator[FaultyDrift]:
-    with FaultyDrift() as server:
+def drift() -> Iterator[FakeDrift]:
+    with FakeDrift() as server:
         yield server
 
 
 @pytest.fixture
-def config(drift: FaultyDrift) -> dict[str, Any]:
+def config(drift: FakeDrift) -> dict[str, Any]:
     return {"access_token": drift.token, "api_url": drift.url}
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
     monkeypatch.setattr(time, "sleep", clock.sleep)
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     return clock
 
 
 @pytest.fixture
-def tap(drift: FaultyDrift) -> RunTap:
+def run_tap(drift: FakeDrift) -> RunTap:
     """The command, pointed to `drift`; what is given by name goes into its environment."""
 
     def run(
         *arguments: str,
-        stdin: Stream = subprocess.DEVNULL,
-        stdout: Stream = subprocess.PIPE,
+        stdin: StandardStream = subprocess.DEVNULL,
+        stdout: StandardStream = subprocess.PIPE,
         **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         ours = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from airbyte_protocol.models import AirbyteMessage
+from fake_target import FakeTarget
+from faults import answer
 from jsonschema import Draft7Validator
-from support import Table, answer, catalog, sync
+from runs import catalog, sync
 
 from tap_drift.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 SOURCE = str(Path(sys.executable).with_name("source-drift"))
 FAMILY = ("conversations", "conversation_details", "messages", "transcripts", "contacts")
@@ -95,7 +97,7 @@ def source(tmp_path: Path) -> RunSource:
 
 
 @pytest.fixture
-def signed_in(drift: FaultyDrift) -> dict[str, Any]:
+def signed_in(drift: FakeDrift) -> dict[str, Any]:
     """Settings as Airbyte gives them."""
     return {
         "credentials": {"auth_type": "access_token", "access_token": drift.token},
@@ -224,19 +226,19 @@ def test_every_record_stands_in_one_state_of_its_stream(
 
 
 def test_a_second_read_goes_on_from_the_first(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any]
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
 ) -> None:
     wanted = configured("conversations", "messages")
     first = source("read", config=signed_in, catalog=wanted)
-    drift.update(drift.ids()[-1], 1_788_000_000_000)
+    drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000)
     requests = len(drift.requests)
     second = source("read", config=signed_in, catalog=wanted, state=first.states())
-    assert second.records("conversations")[0]["id"] == drift.ids()[0]
+    assert second.records("conversations")[0]["id"] == drift.conversation_ids()[0]
     assert len(drift.requests) - requests < 6
 
 
 def test_a_read_that_was_cut_goes_on_from_any_of_its_states(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any]
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
 ) -> None:
     wanted = configured("conversations", "messages")
     whole = source("read", config=signed_in, catalog=wanted)
@@ -245,7 +247,7 @@ def test_a_read_that_was_cut_goes_on_from_any_of_its_states(
         first = Said("\n".join(map(json.dumps, whole[:cut])), 0)
         requests = len(drift.requests)
         second = source("read", config=signed_in, catalog=wanted, state=first.states())
-        rows = Table()
+        rows = FakeTarget()
         for said in (first, second):
             singers = [
                 {"type": "RECORD", "stream": each["stream"], "record": each["data"]}
@@ -253,21 +255,21 @@ def test_a_read_that_was_cut_goes_on_from_any_of_its_states(
             ]
             rows.load([*singers, {"type": "STATE", "value": {}}])
         assert not rows.missing(drift, "conversations", "messages")
-        assert len(drift.requests) - requests < len(drift.ids())
+        assert len(drift.requests) - requests < len(drift.conversation_ids())
 
 
 def test_a_full_refresh_begins_anew_whatever_state_there_is(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any]
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
 ) -> None:
     wanted = configured("conversations", mode="full_refresh", generation=3)
     first = source("read", config=signed_in, catalog=wanted)
     second = source("read", config=signed_in, catalog=wanted, state=first.states())
-    assert len(second.records("conversations")) == len(drift.ids())
+    assert len(second.records("conversations")) == len(drift.conversation_ids())
 
 
 @pytest.mark.parametrize(("generation", "rows"), [(3, 51), (4, 250), (None, 250)])
 def test_a_full_refresh_that_was_cut_goes_on_if_it_is_still_the_same(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any], generation: Any, rows: int
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any], generation: Any, rows: int
 ) -> None:
     wanted = configured("conversations", "messages", mode="full_refresh", generation=3)
     whole = source("read", config=signed_in, catalog=wanted)
@@ -276,13 +278,13 @@ def test_a_full_refresh_that_was_cut_goes_on_if_it_is_still_the_same(
     again = configured("conversations", "messages", mode="full_refresh", generation=generation)
     second = source("read", config=signed_in, catalog=again, state=cut)
     assert len(second.records("conversations")) == rows
-    assert second.records("conversations")[-1]["id"] == drift.ids()[-1]
+    assert second.records("conversations")[-1]["id"] == drift.conversation_ids()[-1]
 
 
 def test_a_stream_that_fails_is_incomplete_and_the_others_are_not(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any]
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
 ) -> None:
-    drift.faults_at["/users/list"] = answer(403)
+    drift.faults_by_path["/users/list"] = answer(403)
     said = source("read", config=signed_in, catalog=configured("conversations", "users"))
     assert said.code == 1
     assert said.statuses("users") == ["STARTED", "INCOMPLETE"]
@@ -303,9 +305,9 @@ def test_a_stream_that_fails_is_incomplete_and_the_others_are_not(
     ],
 )
 def test_an_error_says_who_can_mend_it(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any], fault: Any, kind: str
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any], fault: Any, kind: str
 ) -> None:
-    drift.faults_at["/conversations/list"] = fault
+    drift.faults_by_path["/conversations/list"] = fault
     said = source("read", config=signed_in, catalog=configured("conversations"))
     assert [error[1] for error in said.errors()] == [kind]
     assert said.code == 1
@@ -346,7 +348,7 @@ def test_a_catalog_that_is_none_is_a_config_error(
     assert said.code == 1
 
 
-def test_a_new_refresh_token_is_given_to_airbyte(source: RunSource, drift: FaultyDrift) -> None:
+def test_a_new_refresh_token_is_given_to_airbyte(source: RunSource, drift: FakeDrift) -> None:
     credentials = {
         "auth_type": "oauth",
         "client_id": "sandbox-client",
@@ -364,7 +366,7 @@ def test_a_new_refresh_token_is_given_to_airbyte(source: RunSource, drift: Fault
 
 
 def test_the_token_is_in_no_message(
-    source: RunSource, drift: FaultyDrift, signed_in: dict[str, Any]
+    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
 ) -> None:
     said = source("read", config=signed_in, catalog=configured("conversations", "users"))
     assert drift.token not in json.dumps(said)
@@ -405,7 +407,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
 def test_a_full_disk_is_named_where_that_can_be_written(
-    drift: FaultyDrift, signed_in: dict[str, Any], tmp_path: Path
+    drift: FakeDrift, signed_in: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(signed_in))
     (tmp_path / "catalog.json").write_text(json.dumps(configured("conversations")))
@@ -424,7 +426,7 @@ def test_a_full_disk_is_named_where_that_can_be_written(
 
 
 def test_sigterm_ends_with_a_state_and_streams_that_are_incomplete(
-    drift: FaultyDrift, signed_in: dict[str, Any], tmp_path: Path
+    drift: FakeDrift, signed_in: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(signed_in | {"page_size": 10}))
     (tmp_path / "catalog.json").write_text(json.dumps(configured("conversations", "messages")))
@@ -434,7 +436,7 @@ def test_sigterm_ends_with_a_state_and_streams_that_are_incomplete(
         stdout=subprocess.PIPE,
         text=True,
     ) as run:
-        drift.before_answer = lambda request: run.terminate() if request == 60 else None
+        drift.on_request = lambda request: run.terminate() if request == 60 else None
         output, _ = run.communicate()
     said = Said(output, run.returncode)
     assert said.code == -signal.SIGTERM  # as PyAirbyte, which stops reading, expects

@@ -9,7 +9,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import TOKEN, FaultyDrift, answer, catalog, entry
+from fake_drift import TOKEN, FakeDrift
+from faults import answer
+from runs import catalog, catalog_entry
 
 from tap_drift.connection_test import works
 from tap_drift.tap import TapDrift
@@ -17,7 +19,8 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support import Clock, RunTap
+    from fake_clock import FakeClock
+    from runs import RunTap
 
 ALL = [entry["tap_stream_id"] for entry in catalog()["streams"]]
 
@@ -28,9 +31,7 @@ def tried(config: dict[str, Any], *streams: str) -> tuple[bool, list[str]]:
     return works(tap.drift_streams, tap.client, said.append), said
 
 
-def test_every_stream_gets_a_line_and_one_request(
-    drift: FaultyDrift, config: dict[str, Any]
-) -> None:
+def test_every_stream_gets_a_line_and_one_request(drift: FakeDrift, config: dict[str, Any]) -> None:
     has_worked, said = tried(config)
     assert has_worked
     assert said[0].startswith("scopes of the token: conversation_read contact_read ")
@@ -40,7 +41,7 @@ def test_every_stream_gets_a_line_and_one_request(
 
 
 def test_what_the_catalog_leaves_out_is_not_asked_for(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     has_worked, said = tried(config, "users")
     assert has_worked
@@ -49,15 +50,15 @@ def test_what_the_catalog_leaves_out_is_not_asked_for(
 
 
 def test_a_child_is_tried_on_a_conversation_of_the_listing(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     _, said = tried(config, "transcripts")
     assert said[1:] == ["conversations: works", "transcripts: works"]
-    assert drift.requests[2] == f"/conversations/{drift.ids()[0]}/transcript"
+    assert drift.requests[2] == f"/conversations/{drift.conversation_ids()[0]}/transcript"
 
 
 def test_a_scope_that_is_missing_is_named_and_the_others_are_tried(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.tokens.scopes = ["conversation_read", "playbook_read"]
     has_worked, said = tried(config, "conversations", "users", "playbooks")
@@ -69,7 +70,7 @@ def test_a_scope_that_is_missing_is_named_and_the_others_are_tried(
 
 
 def test_without_a_conversation_a_child_cannot_be_tried(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.account.conversations.clear()
     has_worked, said = tried(config, "messages")
@@ -78,43 +79,46 @@ def test_without_a_conversation_a_child_cannot_be_tried(
 
 
 def test_a_thing_that_is_gone_shows_that_the_child_works(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_at["/messages"] = answer(404)
+    drift.faults_by_path["/messages"] = answer(404)
     has_worked, said = tried(config, "messages")
     assert has_worked
-    assert said[-1] == f"messages: works, though /conversations/{drift.ids()[0]}/messages is gone"
+    assert (
+        said[-1]
+        == f"messages: works, though /conversations/{drift.conversation_ids()[0]}/messages is gone"
+    )
 
 
 @pytest.mark.parametrize("fault", [answer(404), answer(500), answer(200, "[]"), answer(200, "<")])
 def test_a_drift_that_tells_no_scopes_may_work(
-    fault: Any, drift: FaultyDrift, config: dict[str, Any]
+    fault: Any, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_at["/app/token_info"] = fault
+    drift.faults_by_path["/app/token_info"] = fault
     assert tried(config, "users") == (True, ["users: works"])
 
 
 def test_a_drift_that_cannot_be_asked_is_said_in_a_sentence_without_the_token(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_at["/users/list"] = answer(400, {"error": {"type": "x", "message": TOKEN}})
+    drift.faults_by_path["/users/list"] = answer(400, {"error": {"type": "x", "message": TOKEN}})
     has_worked, said = tried(config, "users")
     assert not has_worked
     assert said[-1] == "users: Drift answered 400 on /users/list: x: ***"
 
 
 def test_the_command_says_the_lines_and_nothing_else(
-    drift: FaultyDrift, tap: RunTap, tmp_path: Path
+    drift: FakeDrift, run_tap: RunTap, tmp_path: Path
 ) -> None:
     file = tmp_path / "catalog.json"
     file.write_text(json.dumps(catalog("users", "teams")))
-    run = tap("--config=ENV", "--test", "--catalog", str(file))
+    run = run_tap("--config=ENV", "--test", "--catalog", str(file))
     assert run.returncode == 0
     scopes, *lines = run.stdout.splitlines()
     assert scopes.startswith("scopes of the token: ")
     assert sorted(lines) == ["teams: works", "users: works"]
     drift.tokens.scopes = []
-    run = tap("--test", "--config=ENV", "--catalog", str(file))
+    run = run_tap("--test", "--config=ENV", "--catalog", str(file))
     assert run.returncode == 1
     scopes, *lines = run.stdout.splitlines()
     assert scopes == "scopes of the token: none"
@@ -125,7 +129,7 @@ def test_the_command_says_the_lines_and_nothing_else(
 
 def test_with_nothing_selected_there_is_nothing_that_works(config: dict[str, Any]) -> None:
     chosen = catalog("users")
-    entry(chosen, "users")["metadata"][-1]["metadata"]["selected"] = False
+    catalog_entry(chosen, "users")["metadata"][-1]["metadata"]["selected"] = False
     said: list[str] = []
     tap = TapDrift(config=config, catalog=chosen)
     assert not works(tap.drift_streams, tap.client, said.append)
@@ -133,7 +137,7 @@ def test_with_nothing_selected_there_is_nothing_that_works(config: dict[str, Any
 
 
 def test_a_drift_that_cannot_be_reached_is_said_at_once(
-    config: dict[str, Any], clock: Clock
+    config: dict[str, Any], clock: FakeClock
 ) -> None:
     tap = TapDrift(config=config | {"api_url": "http://127.0.0.1:9"}, catalog=catalog("users"))
     said: list[str] = []
@@ -142,13 +146,13 @@ def test_a_drift_that_cannot_be_reached_is_said_at_once(
     assert clock.slept == []
 
 
-def test_a_signal_meanwhile_writes_no_state(drift: FaultyDrift) -> None:
+def test_a_signal_meanwhile_writes_no_state(drift: FakeDrift) -> None:
     """Somebody might keep it, in the place of the one that they have."""
     ours = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
     command = [sys.executable, "-m", "tap_drift", "--config=ENV", "--test"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=os.environ | ours, **pipes) as process:
-        drift.before_answer = lambda _request: process.terminate()
+        drift.on_request = lambda _request: process.terminate()
         said, _ = process.communicate()
     assert process.returncode == 143
     assert b"STATE" not in said

@@ -11,13 +11,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import FaultyDrift, Messages, Table, answer, nothing, page, sync
+from fake_target import FakeTarget
+from faults import answer, page
+from runs import CapturedMessages, sync
 
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fake_drift import FakeDrift
 
 PAGE = 10
 PAGES = 25
@@ -26,7 +30,7 @@ PAGES = 25
 class Run:
     """The tap as a process of its own; something happens to it at one of its requests."""
 
-    def __init__(self, drift: FaultyDrift, folder: Path, state: dict[str, Any] | None) -> None:
+    def __init__(self, drift: FakeDrift, folder: Path, state: dict[str, Any] | None) -> None:
         (folder / "state.json").write_text(json.dumps(state or {}))
         self.drift = drift
         self.process = subprocess.Popen(
@@ -47,7 +51,7 @@ class Run:
     def end(self) -> tuple[int, list[str], str]:
         """Wait for the end: the exit code, the lines on stdout, and all of stderr."""
         out, err = self.process.communicate()
-        self.drift.before_answer = nothing
+        self.drift.on_request = None
         return self.process.returncode, out.splitlines(keepends=True), err
 
 
@@ -59,7 +63,7 @@ def whole(lines: list[str]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("request_number", [1, 2, 12, 25])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_a_last_state_and_the_shells_status(
-    number: signal.Signals, request_number: int, drift: FaultyDrift, tmp_path: Path
+    number: signal.Signals, request_number: int, drift: FakeDrift, tmp_path: Path
 ) -> None:
     run = Run(drift, tmp_path, None)
 
@@ -67,15 +71,15 @@ def test_a_signal_ends_it_with_a_last_state_and_the_shells_status(
         if request == request_number:
             run.process.send_signal(number)
 
-    drift.before_answer = send
+    drift.on_request = send
     status, lines, err = run.end()
     assert status == 128 + number
     assert "Traceback" not in err
     assert [line for line in lines if not line.endswith("\n")] == []
     assert json.loads(lines[-1])["type"] == "STATE"
-    table = Table()
+    table = FakeTarget()
     table.load(whole(lines))
-    assert len(table.rows) == PAGE * (request_number - 1)
+    assert len(table.conversations) == PAGE * (request_number - 1)
     config = {"api_url": drift.url, "access_token": drift.token, "page_size": PAGE}
     drift.requests.clear()
     second = sync(config, table.state)
@@ -85,11 +89,11 @@ def test_a_signal_ends_it_with_a_last_state_and_the_shells_status(
         assert len(drift.requests) == 1 + PAGES - (request_number - 1)
 
 
-def go_on(drift: FaultyDrift, folder: Path, lines: list[str]) -> Table:
+def go_on(drift: FakeDrift, folder: Path, lines: list[str]) -> FakeTarget:
     """Load what a run said, let the account change, and run again from the state."""
-    table = Table()
+    table = FakeTarget()
     table.load(whole(lines))
-    drift.update(drift.ids()[-1], 1_780_000_000_000, status="reopened")
+    drift.update_conversation(drift.conversation_ids()[-1], 1_780_000_000_000, status="reopened")
     drift.requests.clear()
     table.load(whole(Run(drift, folder, table.state).end()[1]))
     return table
@@ -97,7 +101,7 @@ def go_on(drift: FaultyDrift, folder: Path, lines: list[str]) -> Table:
 
 @pytest.mark.parametrize(("killed", "left"), [(1, 25), (2, 25), (12, 1 + 15), (23, 1 + 5)])
 def test_a_kill_loses_nothing_and_costs_what_was_not_yet_claimed(
-    killed: int, left: int, drift: FaultyDrift, tmp_path: Path
+    killed: int, left: int, drift: FakeDrift, tmp_path: Path
 ) -> None:
     run = Run(drift, tmp_path, None)
 
@@ -105,7 +109,7 @@ def test_a_kill_loses_nothing_and_costs_what_was_not_yet_claimed(
         if request == killed:
             run.process.kill()
 
-    drift.before_answer = kill
+    drift.on_request = kill
     status, lines, _ = run.end()
     assert status == -signal.SIGKILL
     assert go_on(drift, tmp_path, lines).missing(drift) == set()
@@ -114,7 +118,7 @@ def test_a_kill_loses_nothing_and_costs_what_was_not_yet_claimed(
 
 @pytest.mark.parametrize(("died", "left"), [(2, 25), (12, 1 + 15)])
 def test_a_target_that_dies_loses_nothing_that_it_did_not_commit(
-    died: int, left: int, drift: FaultyDrift, tmp_path: Path
+    died: int, left: int, drift: FakeDrift, tmp_path: Path
 ) -> None:
     run = Run(drift, tmp_path, None)
     out, err = run.process.stdout, run.process.stderr
@@ -127,9 +131,9 @@ def test_a_target_that_dies_loses_nothing_that_it_did_not_commit(
             lines.extend(out.readline() for _ in range(1 + PAGE * (died - 1) + (died > PAGE)))
             out.close()
 
-    drift.before_answer = die
+    drift.on_request = die
     assert run.process.wait() == 1
-    drift.before_answer = nothing
+    drift.on_request = None
     with err:
         assert "Traceback" not in err.read()
     assert go_on(drift, tmp_path, lines).missing(drift) == set()
@@ -143,23 +147,23 @@ def test_a_target_that_dies_loses_nothing_that_it_did_not_commit(
         pytest.param(page({"id": 1, "updatedAt": "words"}), id="no record"),
     ],
 )
-def test_an_error_is_preceded_by_a_state(fault: Any, drift: FaultyDrift, tmp_path: Path) -> None:
-    drift.before_answer = lambda request: drift.faults.append(fault) if request == 4 else None
+def test_an_error_is_preceded_by_a_state(fault: Any, drift: FakeDrift, tmp_path: Path) -> None:
+    drift.on_request = lambda request: drift.faults.append(fault) if request == 4 else None
     status, lines, _ = Run(drift, tmp_path, None).end()
     assert status == 1
     assert json.loads(lines[-1])["type"] == "STATE"
-    table = Table()
+    table = FakeTarget()
     table.load(whole(lines))
-    assert len(table.rows) == 3 * PAGE
+    assert len(table.conversations) == 3 * PAGE
     assert table.state
     assert table.state["bookmarks"]["conversations"]["resume"]["next"]
 
 
-def test_with_batches_a_signal_claims_nothing(drift: FaultyDrift) -> None:
+def test_with_batches_a_signal_claims_nothing(drift: FakeDrift) -> None:
     batch = {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///nowhere"}}
     config = {"api_url": drift.url, "access_token": drift.token}
     for settings, kinds in ((config, ["STATE"]), (config | {"batch_config": batch}, [])):
-        messages = Messages()
+        messages = CapturedMessages()
         tap = TapDrift(config=settings, state={"bookmarks": {}}, message_writer=messages)
         tap.state["bookmarks"] = {"conversations": {}}
         with pytest.raises(SystemExit):
@@ -167,7 +171,7 @@ def test_with_batches_a_signal_claims_nothing(drift: FaultyDrift) -> None:
         assert [message["type"] for message in messages.all] == kinds
 
 
-def test_what_waits_goes_out_even_if_the_state_has_nothing_new(drift: FaultyDrift) -> None:
+def test_what_waits_goes_out_even_if_the_state_has_nothing_new(drift: FakeDrift) -> None:
     config = {"api_url": drift.url, "access_token": drift.token}
     output = io.BytesIO()
     tap = TapDrift(config=config, message_writer=MessageWriter(output))
@@ -180,13 +184,13 @@ def test_what_waits_goes_out_even_if_the_state_has_nothing_new(drift: FaultyDrif
 
 
 def test_a_signal_before_the_state_is_known_says_nothing(
-    drift: FaultyDrift, monkeypatch: pytest.MonkeyPatch
+    drift: FakeDrift, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else an empty STATE would take the place of the one that was given."""
     config = {"api_url": drift.url, "access_token": drift.token}
     state = {"bookmarks": {"conversations": {"replication_key": "updatedAt"}}}
     monkeypatch.setattr(TapDrift, "setup_mapper", lambda _: signal.raise_signal(signal.SIGTERM))
-    messages = Messages()
+    messages = CapturedMessages()
     with pytest.raises(SystemExit) as end:
         TapDrift(config=config, state=state, message_writer=messages)
     assert end.value.code == 143

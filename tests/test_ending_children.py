@@ -11,7 +11,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import FAMILY, FaultyDrift, FaultyHandler, Table, answer, catalog, nothing, sync
+from fake_drift import FakeDrift, FakeDriftHandler
+from fake_target import WALK_STREAMS, FakeTarget
+from faults import answer
+from runs import catalog, sync
 
 from tap_drift.sandbox.data.account import Account
 
@@ -26,15 +29,15 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
 
 
 @pytest.fixture
-def drift() -> Iterator[FaultyDrift]:
-    with FaultyDrift(Account.from_seed(40, seed=7)) as server:
+def drift() -> Iterator[FakeDrift]:
+    with FakeDrift(Account.from_seed(40, seed=7)) as server:
         yield server
 
 
 class Run:
     """The tap as a process of its own, with children to ask for."""
 
-    def __init__(self, drift: FaultyDrift, folder: Path) -> None:
+    def __init__(self, drift: FakeDrift, folder: Path) -> None:
         self.drift = drift
         (folder / "catalog.json").write_text(json.dumps(catalog(*CHOSEN)))
         self.process = subprocess.Popen(
@@ -55,7 +58,7 @@ class Run:
     def end(self) -> tuple[int, list[str], str]:
         """Wait for the end: the exit code, the lines on stdout, and all of stderr."""
         out, err = self.process.communicate(timeout=30)
-        self.drift.before_answer = nothing
+        self.drift.on_request = None
         return self.process.returncode, out.splitlines(keepends=True), err
 
 
@@ -64,15 +67,15 @@ def status_of(number: signal.Signals) -> int:
     return -number if number == signal.SIGKILL else 128 + number
 
 
-def check(drift: FaultyDrift, lines: list[str], number: signal.Signals) -> None:
+def check(drift: FakeDrift, lines: list[str], number: signal.Signals) -> None:
     """Check what was written, and that the next run brings all that is missing."""
     if number != signal.SIGKILL:
         assert [line for line in lines if not line.endswith("\n")] == []
         assert '"STATE"' in "".join(lines)
-    table = Table()
+    table = FakeTarget()
     table.load([json.loads(line) for line in lines if line.endswith("\n")])
-    drift.faults_at.clear()
-    drift.RequestHandlerClass = FaultyHandler
+    drift.faults_by_path.clear()
+    drift.RequestHandlerClass = FakeDriftHandler
     config = {"api_url": drift.url, "access_token": drift.token, "lookback_seconds": 0}
     table.load(sync(config, table.state, catalog(*CHOSEN)).all)
     assert table.missing(drift, *CHOSEN) == set()
@@ -81,7 +84,7 @@ def check(drift: FaultyDrift, lines: list[str], number: signal.Signals) -> None:
 @pytest.mark.parametrize("request_number", [1, 2, 9, 40, 90])
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_loses_nothing(
-    number: signal.Signals, request_number: int, drift: FaultyDrift, tmp_path: Path
+    number: signal.Signals, request_number: int, drift: FakeDrift, tmp_path: Path
 ) -> None:
     run = Run(drift, tmp_path)
 
@@ -89,7 +92,7 @@ def test_a_signal_loses_nothing(
         if request == request_number:
             run.process.send_signal(number)
 
-    drift.before_answer = send
+    drift.on_request = send
     status, lines, err = run.end()
     assert status == status_of(number)
     assert "Traceback" not in err
@@ -98,12 +101,12 @@ def test_a_signal_loses_nothing(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_does_not_wait_for_requests_under_way(
-    number: signal.Signals, drift: FaultyDrift, tmp_path: Path
+    number: signal.Signals, drift: FakeDrift, tmp_path: Path
 ) -> None:
     """None of them is answered before the process has ended."""
     ended, waiting = threading.Event(), []
 
-    class Holding(FaultyHandler):
+    class Holding(FakeDriftHandler):
         def answer(self) -> Answer:
             if "/messages" in self.path or "/transcript" in self.path or "/contacts" in self.path:
                 waiting.append(self.path)
@@ -124,10 +127,10 @@ def test_a_signal_does_not_wait_for_requests_under_way(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_does_not_wait_for_a_request_to_be_sent_again(
-    number: signal.Signals, drift: FaultyDrift, tmp_path: Path
+    number: signal.Signals, drift: FakeDrift, tmp_path: Path
 ) -> None:
     """Drift asks for a wait of minutes; the line that says so tells that it has begun."""
-    drift.faults_at["/messages"] = answer(429, Retry_After="200")
+    drift.faults_by_path["/messages"] = answer(429, Retry_After="200")
     run = Run(drift, tmp_path)
     assert run.process.stderr
     for line in run.process.stderr:
@@ -142,7 +145,7 @@ def test_a_signal_does_not_wait_for_a_request_to_be_sent_again(
 
 @pytest.mark.parametrize("taken", [1, 2, 60, 250])
 def test_a_target_that_dies_loses_nothing_that_it_did_not_commit(
-    taken: int, drift: FaultyDrift, tmp_path: Path
+    taken: int, drift: FakeDrift, tmp_path: Path
 ) -> None:
     run = Run(drift, tmp_path)
     out, err = run.process.stdout, run.process.stderr
@@ -158,12 +161,12 @@ def test_a_target_that_dies_loses_nothing_that_it_did_not_commit(
 
 
 def test_what_a_run_says_is_whole_lines_though_many_threads_ask(
-    drift: FaultyDrift, tmp_path: Path
+    drift: FakeDrift, tmp_path: Path
 ) -> None:
     status, lines, err = Run(drift, tmp_path).end()
     assert status == 0
     assert "Traceback" not in err
     said: list[dict[str, Any]] = [json.loads(line) for line in lines]
     assert {message["stream"] for message in said if "stream" in message} == set(CHOSEN)
-    assert set(CHOSEN) < set(FAMILY)
+    assert set(CHOSEN) < set(WALK_STREAMS)
     check(drift, lines, signal.SIGTERM)

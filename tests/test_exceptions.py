@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from support import TOKEN
+from fake_drift import TOKEN
 
 from tap_drift.exceptions import drift_error, redirect_target
 

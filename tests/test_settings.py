@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_drift import TOKEN
+from runs import sync
 from singer_sdk.exceptions import ConfigValidationError
-from support import TOKEN, sync
 
 from tap_drift.settings import schema
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 GOOD = {"access_token": TOKEN}
 OAUTH = {"client_id": "id", "client_secret": TOKEN, "refresh_token": TOKEN}
@@ -119,10 +120,10 @@ def test_dates_may_be_spelled_in_many_ways(value: str) -> None:
 
 
 @pytest.mark.parametrize("blank", [None, ""])
-def test_null_and_blank_are_the_same_as_not_given(blank: str | None, drift: FaultyDrift) -> None:
+def test_null_and_blank_are_the_same_as_not_given(blank: str | None, drift: FakeDrift) -> None:
     nothing = dict.fromkeys(["start_date", "statuses", "page_size", "user_agent", *OAUTH], blank)
     config = {"access_token": drift.token, "api_url": drift.url}
-    assert sync(config | nothing).ids() == drift.ids()
+    assert sync(config | nothing).record_ids() == drift.conversation_ids()
     assert complaints({"access_token": blank})[0].startswith("`access_token` is missing")
     assert complaints(OAUTH | {"refresh_token": blank})[0].startswith("`refresh_token` is missing")
 

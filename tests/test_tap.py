@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_drift import FakeDrift
+from runs import catalog
 from singer_sdk.testing import get_tap_test_class
-from support import FaultyDrift, catalog
 
 from tap_drift.tap import TapDrift
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The SDK's tests take their settings when this file is imported: the port is open from then on.
-DRIFT = FaultyDrift()
+DRIFT = FakeDrift()
 CONFIG = {"access_token": DRIFT.token, "api_url": DRIFT.url}
 StandardTests: Any = get_tap_test_class(
     TapDrift, config=CONFIG, parse_env_config=False, catalog=catalog()

@@ -16,8 +16,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 import requests
+from fake_drift import FakeDrift, FakeDriftHandler
+from faults import answer, reset, truncated
+from runs import sync
 from singer_sdk.exceptions import FatalAPIError
-from support import FaultyDrift, FaultyHandler, answer, reset, sync, truncated
 
 from tap_drift.api.auth import OAuthToken, StaticToken
 from tap_drift.api.client import DriftSession
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from support import Clock, Fault, RunTap
+    from fake_clock import FakeClock
+    from faults import Fault
+    from runs import RunTap
 
     from tap_drift.sandbox.server import Answer, SandboxHandler
 
@@ -37,7 +41,7 @@ THREADS = 16
 SECRETS = ("sandbox-secret", "sandbox-access", "sandbox-refresh")
 
 
-class OAuthHandler(FaultyHandler):
+class OAuthHandler(FakeDriftHandler):
     """Notes every request for a token; meets it with the next fault, if there is one."""
 
     server: OAuthDrift
@@ -68,7 +72,7 @@ def exchanged(handler: SandboxHandler) -> None:
     handler.send(handler.answer())
 
 
-class OAuthDrift(FaultyDrift):
+class OAuthDrift(FakeDrift):
     """A sandbox whose tokens come from OAuth."""
 
     def __init__(self) -> None:
@@ -137,7 +141,7 @@ def test_the_request_for_a_token_is_the_documented_one(
     oauth: OAuthDrift, settings: dict[str, Any]
 ) -> None:
     used = oauth.refresh_token
-    assert sync(settings).ids() == oauth.ids()
+    assert sync(settings).record_ids() == oauth.conversation_ids()
     assert oauth.forms == [
         {
             "client_id": CLIENT_ID,
@@ -168,7 +172,7 @@ def test_all_streams_share_one_authenticator(settings: dict[str, Any]) -> None:
 
 
 def test_a_token_is_renewed_a_little_before_it_expires(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     first = authenticator.token()
     clock.now += 7200 - 301
@@ -179,7 +183,7 @@ def test_a_token_is_renewed_a_little_before_it_expires(
 
 @pytest.mark.parametrize("told", [None, 0, -1, "soon", True])
 def test_a_token_of_unknown_life_lives_two_hours(
-    told: Any, oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    told: Any, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.changes["expires_in"] = told
     first = authenticator.token()
@@ -190,7 +194,7 @@ def test_a_token_of_unknown_life_lives_two_hours(
 
 
 def test_a_short_life_is_used_to_nine_tenths(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.changes["expires_in"] = 100
     first = authenticator.token()
@@ -216,7 +220,7 @@ def in_threads(job: Callable[[], Any]) -> list[Any]:
 
 
 def test_many_threads_renew_an_expired_token_once(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     authenticator.token()
     clock.now += 7200
@@ -247,7 +251,7 @@ def test_many_threads_learn_of_one_refusal(oauth: OAuthDrift, authenticator: OAu
 
 
 def test_a_token_that_is_refused_in_the_middle_is_renewed(
-    oauth: OAuthDrift, settings: dict[str, Any], clock: Clock
+    oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock
 ) -> None:
     oauth.tokens.life = 10
     oauth.changes["expires_in"] = 7200
@@ -256,14 +260,14 @@ def test_a_token_that_is_refused_in_the_middle_is_renewed(
         if number == 2:
             clock.now += 11
 
-    oauth.before_answer = pause
-    assert sync(settings).ids() == oauth.ids()
+    oauth.on_request = pause
+    assert sync(settings).record_ids() == oauth.conversation_ids()
     assert len(oauth.forms) == 2
     assert len(oauth.requests) == 4
 
 
 def test_a_renewed_token_that_is_refused_too_is_an_error(
-    oauth: OAuthDrift, settings: dict[str, Any], clock: Clock
+    oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock
 ) -> None:
     oauth.faults.extend([answer(401)] * 9)
     with pytest.raises(StreamsFailedError, match=r"`refresh_token` is a current token .*_read`"):
@@ -274,23 +278,23 @@ def test_a_renewed_token_that_is_refused_too_is_an_error(
 
 
 def test_a_refresh_token_is_kept_before_the_access_token_is_used(
-    oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path, tap: RunTap
+    oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))
     kept = []
-    oauth.before_answer = lambda _: kept.append(json.loads(file.read_text())["refresh_token"])
-    assert tap("--config", str(file)).returncode == 0
+    oauth.on_request = lambda _: kept.append(json.loads(file.read_text())["refresh_token"])
+    assert run_tap("--config", str(file)).returncode == 0
     assert kept == [oauth.refresh_token] * 3
-    assert tap("--config", str(file), "--test").returncode == 0
+    assert run_tap("--config", str(file), "--test").returncode == 0
     assert [form["refresh_token"] for form in oauth.forms] == [settings["refresh_token"], kept[0]]
 
 
 def test_without_a_file_to_keep_it_in_a_run_goes_well_and_warns(
-    oauth: OAuthDrift, settings: dict[str, Any], tap: RunTap
+    oauth: OAuthDrift, settings: dict[str, Any], run_tap: RunTap
 ) -> None:
     environment = {f"TAP_DRIFT_{name.upper()}": value for name, value in settings.items()}
-    run = tap("--config=ENV", **environment | {"TAP_DRIFT_ACCESS_TOKEN": ""})
+    run = run_tap("--config=ENV", **environment | {"TAP_DRIFT_ACCESS_TOKEN": ""})
     assert run.returncode == 0
     assert len(oauth.forms) == 1
     assert run.stderr.count("cannot be kept: that needs one --config file") == 1
@@ -320,7 +324,7 @@ def test_a_refresh_token_that_does_not_change_is_used_again(
     told: str | None,
     oauth: OAuthDrift,
     authenticator: OAuthToken,
-    clock: Clock,
+    clock: FakeClock,
     saved: list[str],
 ) -> None:
     used = oauth.refresh_token
@@ -334,7 +338,7 @@ def test_a_refresh_token_that_does_not_change_is_used_again(
 
 
 def test_every_refresh_token_is_kept(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock, saved: list[str]
+    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock, saved: list[str]
 ) -> None:
     authenticator.token()
     first = oauth.refresh_token
@@ -357,7 +361,7 @@ TRANSIENT = [
 
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_may_pass_is_tried_again(
-    fault: Fault, oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    fault: Fault, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.token_faults.extend([fault] * 3)
     assert authenticator.token() == oauth.given
@@ -366,7 +370,7 @@ def test_what_may_pass_is_tried_again(
 
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_does_not_pass_is_an_error(
-    fault: Fault, oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    fault: Fault, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.token_faults.extend([fault] * 100)
     with pytest.raises(FatalAPIError, match=r"/oauth2/token failed for \d minutes"):
@@ -376,7 +380,7 @@ def test_what_does_not_pass_is_an_error(
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_a_refusal_names_the_settings_and_what_to_do(
-    status: int, oauth: OAuthDrift, authenticator: OAuthToken, clock: Clock
+    status: int, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.token_faults.append(answer(status, {"error": {"type": "x", "message": "off"}}))
     with pytest.raises(FatalAPIError) as error:
@@ -399,7 +403,7 @@ def test_any_other_answer_points_to_api_url(
 
 
 def test_no_secret_is_logged_at_any_level(
-    oauth: OAuthDrift, settings: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+    oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     echo = {"error": {"type": "x", "message": f"{CLIENT_SECRET} {oauth.refresh_token}"}}
     oauth.token_faults.extend([answer(500, echo), exchanged, exchanged])
@@ -416,12 +420,12 @@ def test_no_secret_is_logged_at_any_level(
 
 
 def test_no_secret_is_on_the_terminal_at_debug(
-    oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path, tap: RunTap
+    oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))
     oauth.faults.extend([answer(401), answer(400)])
-    run = tap("--config", str(file), TAP_DRIFT_LOGLEVEL="DEBUG")
+    run = run_tap("--config", str(file), TAP_DRIFT_LOGLEVEL="DEBUG")
     assert run.returncode == 1
     assert "Traceback" in run.stderr
     assert not [secret for secret in SECRETS if secret in run.stdout + run.stderr]

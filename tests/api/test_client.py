@@ -9,13 +9,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import TOKEN, Messages, answer, catalog, page, reset, sync, truncated
+from fake_drift import TOKEN
+from faults import answer, page, reset, truncated
+from runs import CapturedMessages, catalog, sync
 
 from tap_drift.api.retry import MAX_RETRY_SECONDS
 from tap_drift.exceptions import StreamsFailedError
 
 if TYPE_CHECKING:
-    from support import Clock, Fault, FaultyDrift
+    from fake_clock import FakeClock
+    from fake_drift import FakeDrift
+    from faults import Fault
 
     from tap_drift.sandbox.server import SandboxHandler
 
@@ -57,33 +61,31 @@ TRANSIENT = [
 ]
 
 
-def test_the_first_request_is_the_documented_one(
-    drift: FaultyDrift, config: dict[str, Any]
-) -> None:
+def test_the_first_request_is_the_documented_one(drift: FakeDrift, config: dict[str, Any]) -> None:
     sync(config)
     assert drift.requests[0] == "/conversations/list?limit=100&page_token="
 
 
-def test_each_chosen_status_is_sent_once(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_each_chosen_status_is_sent_once(drift: FakeDrift, config: dict[str, Any]) -> None:
     sync(config | {"statuses": ["open", "pending"]})
     assert drift.queries()[0]["statusId"] == ["1", "3"]
 
 
-def test_the_page_size_is_the_limit(drift: FaultyDrift, config: dict[str, Any]) -> None:
-    assert sync(config | {"page_size": 50}).ids() == drift.ids()
+def test_the_page_size_is_the_limit(drift: FakeDrift, config: dict[str, Any]) -> None:
+    assert sync(config | {"page_size": 50}).record_ids() == drift.conversation_ids()
     assert drift.queries()[0]["limit"] == ["50"]
     assert len(drift.requests) == 5
 
 
 def test_a_trailing_slash_and_a_path_in_api_url_are_kept_in_order(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(page())
     sync(config | {"api_url": f"{drift.url}/proxy/"})
     assert drift.requests == ["/proxy/conversations/list?limit=100&page_token="]
 
 
-def test_the_tap_says_who_it_is(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_the_tap_says_who_it_is(drift: FakeDrift, config: dict[str, Any]) -> None:
     seen = []
 
     def note(handler: SandboxHandler) -> None:
@@ -98,20 +100,20 @@ def test_the_tap_says_who_it_is(drift: FaultyDrift, config: dict[str, Any]) -> N
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_may_pass_is_tried_again(
     fault: Fault,
-    drift: FaultyDrift,
+    drift: FakeDrift,
     config: dict[str, Any],
-    clock: Clock,
+    clock: FakeClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     drift.faults.extend([fault] * 3)
-    assert sync(config).ids() == drift.ids()
+    assert sync(config).record_ids() == drift.conversation_ids()
     assert caplog.text.count("Asking again in") == 3
     assert clock.slept
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_what_does_not_pass_in_five_minutes_is_an_error(
-    fault: Fault, drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    fault: Fault, drift: FakeDrift, config: dict[str, Any], clock: FakeClock
 ) -> None:
     drift.faults.extend([fault] * 100)
     with pytest.raises(
@@ -122,7 +124,9 @@ def test_what_does_not_pass_in_five_minutes_is_an_error(
     assert "my words" not in str(error.value)
 
 
-def test_the_last_cause_is_named(drift: FaultyDrift, config: dict[str, Any], clock: Clock) -> None:
+def test_the_last_cause_is_named(
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock
+) -> None:
     drift.faults.extend([answer(503), *[answer(500, ERROR)] * 100])
     with pytest.raises(
         StreamsFailedError, match="500 on /conversations/list: some_error: something"
@@ -131,7 +135,7 @@ def test_the_last_cause_is_named(drift: FaultyDrift, config: dict[str, Any], clo
     assert clock.slept
 
 
-def test_a_refused_connection_is_named(config: dict[str, Any], clock: Clock) -> None:
+def test_a_refused_connection_is_named(config: dict[str, Any], clock: FakeClock) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(StreamsFailedError, match="Connection refused"):
@@ -140,37 +144,37 @@ def test_a_refused_connection_is_named(config: dict[str, Any], clock: Clock) -> 
 
 
 def test_no_answer_within_the_timeout_is_tried_again(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     def hang(handler: SandboxHandler) -> None:
         handler.connection.recv(1)  # until the tap goes away
         handler.close_connection = True
 
     drift.faults.append(hang)
-    assert sync(config | {"request_timeout": 1}).ids() == drift.ids()
+    assert sync(config | {"request_timeout": 1}).record_ids() == drift.conversation_ids()
 
 
 def test_a_failure_in_the_middle_loses_and_repeats_nothing(
-    drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock
 ) -> None:
     def real(handler: SandboxHandler) -> None:
         handler.send(handler.answer())
 
     drift.faults.extend([real, answer(500), truncated, real, reset])
-    assert sync(config).ids() == drift.ids()
+    assert sync(config).record_ids() == drift.conversation_ids()
     assert len(clock.slept) == 3
 
 
-def test_retry_after_is_obeyed(drift: FaultyDrift, config: dict[str, Any], clock: Clock) -> None:
+def test_retry_after_is_obeyed(drift: FakeDrift, config: dict[str, Any], clock: FakeClock) -> None:
     drift.faults.extend([answer(429, Retry_After="30"), answer(429, Retry_After="900")])
-    assert sync(config).ids() == drift.ids()
+    assert sync(config).record_ids() == drift.conversation_ids()
     assert 30 <= clock.slept[0] <= 31
     assert 300 <= clock.slept[1] <= 301
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_token_is_an_error_at_once(
-    status: int, drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    status: int, drift: FakeDrift, config: dict[str, Any], clock: FakeClock
 ) -> None:
     drift.faults.append(answer(status, ERROR))
     with pytest.raises(StreamsFailedError) as error:
@@ -183,7 +187,7 @@ def test_a_refused_token_is_an_error_at_once(
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 422])
 def test_any_other_refusal_is_an_error_at_once_in_drifts_words(
-    status: int, drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    status: int, drift: FakeDrift, config: dict[str, Any], clock: FakeClock
 ) -> None:
     drift.faults.append(answer(status, ERROR))
     with pytest.raises(StreamsFailedError) as error:
@@ -194,7 +198,7 @@ def test_any_other_refusal_is_an_error_at_once_in_drifts_words(
 
 
 def test_a_refusal_that_is_not_drifts_points_to_api_url(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(404, "<html>nginx</html>"))
     with pytest.raises(StreamsFailedError, match="no error of Drift's in it: check `api_url`"):
@@ -203,7 +207,7 @@ def test_a_refusal_that_is_not_drifts_points_to_api_url(
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_an_error_and_is_not_followed(
-    status: int, drift: FaultyDrift, config: dict[str, Any]
+    status: int, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(status, Location=f"{drift.url}/elsewhere?x=1"))
     with pytest.raises(
@@ -215,7 +219,7 @@ def test_a_redirect_is_an_error_and_is_not_followed(
 
 @pytest.mark.parametrize("location", ["http://[bad/", "/elsewhere", "http://\xff/"])
 def test_a_redirect_to_nowhere_is_an_error_in_words_too(
-    location: str, drift: FaultyDrift, config: dict[str, Any]
+    location: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(answer(302, Location=location))
     with pytest.raises(StreamsFailedError, match="answered 302, a redirect to"):
@@ -223,7 +227,7 @@ def test_a_redirect_to_nowhere_is_an_error_in_words_too(
 
 
 def test_text_is_utf_8_whatever_the_content_type_says(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     row = '{"data": [{"id": 1, "updatedAt": 1, "status": "geöffnet 🎉"}]}'
     drift.faults.append(answer(200, row, Content_Type="text/plain"))
@@ -231,7 +235,7 @@ def test_text_is_utf_8_whatever_the_content_type_says(
 
 
 def test_a_wait_is_said_with_its_cause(
-    drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     drift.faults.append(answer(500, ERROR))
     sync(config)
@@ -241,7 +245,7 @@ def test_a_wait_is_said_with_its_cause(
 
 
 def test_a_server_error_without_words_does_not_blame_the_settings(
-    drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     drift.faults.append(answer(503))
     sync(config)
@@ -250,11 +254,11 @@ def test_a_server_error_without_words_does_not_blame_the_settings(
 
 
 def test_neither_token_nor_body_is_logged_at_any_level(
-    drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     echo = {"error": {"type": "x", "message": f"token {TOKEN}"}, "data": "my words"}
     drift.faults.extend([answer(500, echo), answer(200, f"my words {TOKEN}"), answer(400, echo)])
-    messages = Messages()
+    messages = CapturedMessages()
     with caplog.at_level(logging.DEBUG), pytest.raises(StreamsFailedError) as error:
         sync(config, messages=messages)
     said = f"{caplog.text} {error.value} {messages.all}"
@@ -278,7 +282,7 @@ def test_neither_token_nor_body_is_logged_at_any_level(
     ],
 )
 def test_a_row_that_cannot_become_a_record_fails_the_run(
-    row: dict[str, Any], complaint: str, drift: FaultyDrift, config: dict[str, Any]
+    row: dict[str, Any], complaint: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(page(row))
     with pytest.raises(StreamsFailedError, match=complaint) as error:
@@ -287,7 +291,7 @@ def test_a_row_that_cannot_become_a_record_fails_the_run(
 
 
 def test_who_waited_for_a_drift_that_cannot_be_reached_has_waited_for_all_streams(
-    config: dict[str, Any], clock: Clock
+    config: dict[str, Any], clock: FakeClock
 ) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -299,11 +303,11 @@ def test_who_waited_for_a_drift_that_cannot_be_reached_has_waited_for_all_stream
 
 
 def test_a_failure_that_drift_answers_with_is_waited_for_by_each_stream(
-    drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock
 ) -> None:
-    drift.faults_at["/playbooks/list"] = answer(500)
+    drift.faults_by_path["/playbooks/list"] = answer(500)
     drift.faults.append(answer(500))
-    messages = Messages()
+    messages = CapturedMessages()
     with pytest.raises(StreamsFailedError, match="1 of 2 streams failed"):
         sync(config, catalog=catalog("playbooks", "users"), messages=messages)
     assert messages.records("users")

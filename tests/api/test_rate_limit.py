@@ -13,7 +13,7 @@ from tap_drift.api.rate_limit import FIRST_PAUSE, LONGEST_PAUSE, FairSemaphore, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support import Clock
+    from fake_clock import FakeClock
 
 ANSWERED_AFTER = 0.1
 WORKERS = 8
@@ -48,7 +48,7 @@ def by_the_second(rate: int) -> Callable[[float], bool]:
 
 
 def ask(
-    clock: Clock,
+    clock: FakeClock,
     gate: RateLimiter,
     allows: Callable[[float], bool],
     seconds: float,
@@ -95,7 +95,7 @@ def ask(
 @pytest.mark.parametrize("told", [0.0, 1.0])
 @pytest.mark.parametrize("limit", [saved_up, by_the_second])
 def test_what_drift_allows_is_used_and_hardly_ever_exceeded(
-    clock: Clock, limit: Callable[[int], Callable[[float], bool]], told: float
+    clock: FakeClock, limit: Callable[[int], Callable[[float], bool]], told: float
 ) -> None:
     gate, allows = RateLimiter(WORKERS), limit(20)
     ask(clock, gate, allows, 10, told)
@@ -104,7 +104,7 @@ def test_what_drift_allows_is_used_and_hardly_ever_exceeded(
     assert answers.count(False) < 0.02 * len(answers)
 
 
-def test_without_a_refusal_nobody_waits(clock: Clock) -> None:
+def test_without_a_refusal_nobody_waits(clock: FakeClock) -> None:
     gate = RateLimiter(1)
     for _ in range(1000):
         with gate:
@@ -112,7 +112,7 @@ def test_without_a_refusal_nobody_waits(clock: Clock) -> None:
     assert clock.slept == []
 
 
-def test_after_one_false_refusal_it_soon_goes_as_fast_as_before(clock: Clock) -> None:
+def test_after_one_false_refusal_it_soon_goes_as_fast_as_before(clock: FakeClock) -> None:
     gate = RateLimiter(WORKERS)
     ask(clock, gate, lambda _: True, 20)
     ask(clock, gate, lambda _: False, 0.0001)
@@ -121,14 +121,14 @@ def test_after_one_false_refusal_it_soon_goes_as_fast_as_before(clock: Clock) ->
     assert len(ask(clock, gate, lambda _: True, 10)) >= 0.95 * fastest * 10
 
 
-def test_when_the_limit_rises_it_goes_faster(clock: Clock) -> None:
+def test_when_the_limit_rises_it_goes_faster(clock: FakeClock) -> None:
     gate = RateLimiter(WORKERS)
     ask(clock, gate, by_the_second(10), 60, told=1)
     ask(clock, gate, by_the_second(40), 180, told=1)
     assert sum(ask(clock, gate, by_the_second(40), 30, told=1)) >= 0.9 * 40 * 30
 
 
-def test_when_the_limit_drops_it_goes_slower(clock: Clock) -> None:
+def test_when_the_limit_drops_it_goes_slower(clock: FakeClock) -> None:
     gate = RateLimiter(WORKERS)
     ask(clock, gate, by_the_second(40), 60, told=1)
     ask(clock, gate, by_the_second(10), 60, told=1)
@@ -136,7 +136,7 @@ def test_when_the_limit_drops_it_goes_slower(clock: Clock) -> None:
     assert answers.count(False) < 0.02 * len(answers)
 
 
-def test_a_refusal_holds_back_everybody_for_as_long_as_told(clock: Clock) -> None:
+def test_a_refusal_holds_back_everybody_for_as_long_as_told(clock: FakeClock) -> None:
     gate = RateLimiter(2)
     with gate as sent:
         gate.refused(sent, 30)
@@ -145,7 +145,7 @@ def test_a_refusal_holds_back_everybody_for_as_long_as_told(clock: Clock) -> Non
         assert sent >= refused_at + 30
 
 
-def test_the_longest_that_was_told_counts(clock: Clock) -> None:
+def test_the_longest_that_was_told_counts(clock: FakeClock) -> None:
     gate = RateLimiter(2)
     with gate as first, gate as second:
         gate.refused(first, 30)
@@ -155,7 +155,7 @@ def test_the_longest_that_was_told_counts(clock: Clock) -> None:
         assert sent >= refused_at + 50
 
 
-def test_refused_together_is_refused_once(clock: Clock) -> None:
+def test_refused_together_is_refused_once(clock: FakeClock) -> None:
     gate = RateLimiter(WORKERS)
     sent = [gate.__enter__() for _ in range(WORKERS)]
     clock.now += ANSWERED_AFTER
@@ -167,7 +167,7 @@ def test_refused_together_is_refused_once(clock: Clock) -> None:
         assert again - refused_at == pytest.approx(FIRST_PAUSE)
 
 
-def test_while_nothing_passes_pauses_grow_to_a_minute(clock: Clock) -> None:
+def test_while_nothing_passes_pauses_grow_to_a_minute(clock: FakeClock) -> None:
     gate = RateLimiter(1)
     for _ in range(12):
         with gate as sent:
@@ -197,7 +197,7 @@ def test_no_more_than_allowed_are_under_way_at_once() -> None:
 
 
 def test_who_is_interrupted_at_the_gate_leaves_the_place_to_others(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support import TARGET_PYTHON, catalog
+from runs import TARGET_PYTHON, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support import FaultyDrift, RunPipe
+    from fake_drift import FakeDrift
+    from runs import RunPipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +46,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pipe(drift: FaultyDrift, uv: str, tmp_path: Path) -> RunPipe:
+def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
     """The tap and a loader of meltano.yml as pinned there, each as its own process."""
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]
     loaders = {loader["name"]: loader for loader in plugins["loaders"]}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from support import TARGET_PYTHON
+from runs import TARGET_PYTHON
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ SHARDS = 2
 
 @pytest.fixture
 def environment(
-    drift: FaultyDrift, uv: str, postgres: str, project: Path, tmp_path: Path
+    drift: FakeDrift, uv: str, postgres: str, project: Path, tmp_path: Path
 ) -> dict[str, str]:
     """A Meltano project with its plugins installed, a shared database, a shared state."""
     (tmp_path / "engine").mkdir()
@@ -72,9 +72,12 @@ def loaded(postgres: str) -> dict[str, Any]:
         }
 
 
-def whole(drift: FaultyDrift) -> dict[str, Any]:
+def whole(drift: FakeDrift) -> dict[str, Any]:
     """What should be there."""
-    rows = {"conversations": len(drift.ids()), "messages": len(drift.rows("messages"))}
+    rows = {
+        "conversations": len(drift.conversation_ids()),
+        "messages": len(drift.source_rows("messages")),
+    }
     return {stream: (count, count) for stream, count in rows.items()}
 
 
@@ -87,26 +90,26 @@ def empty(postgres: str) -> str:
 
 
 def test_dagster_reads_the_account_a_partition_a_shard(
-    drift: FaultyDrift, uv: str, empty: str, environment: dict[str, str], tmp_path: Path
+    drift: FakeDrift, uv: str, empty: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     example = EXAMPLES / "dagster" / "definitions.py"
     for shard in range(SHARDS):
         words = ["dagster", "asset", "materialize", "-f", str(example), "--select", "*"]
         run([*engine(uv, example), *words, "--partition", str(shard)], environment, tmp_path)
     assert loaded(empty) == whole(drift)
-    assert drift.asked("/conversations/list") == SHARDS * 3
+    assert drift.count_requests("/conversations/list") == SHARDS * 3
     assert len(states(tmp_path)) == SHARDS
 
 
 def test_airflow_reads_the_account_a_mapped_task_a_shard(
-    drift: FaultyDrift, uv: str, empty: str, environment: dict[str, str], tmp_path: Path
+    drift: FakeDrift, uv: str, empty: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     example = EXAMPLES / "airflow" / "drift.py"
     environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(example.parent)
     run([*engine(uv, example), "airflow", "db", "migrate"], environment, tmp_path)
     run([*engine(uv, example), "airflow", "dags", "test", "drift"], environment, tmp_path)
     assert loaded(empty) == whole(drift)
-    assert drift.asked("/conversations/list") == SHARDS * 3
+    assert drift.count_requests("/conversations/list") == SHARDS * 3
     assert len(states(tmp_path)) == SHARDS
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_another_project_adds_the_tap_from_this_checkout(
-    drift: FaultyDrift, tmp_path: Path
-) -> None:
+def test_another_project_adds_the_tap_from_this_checkout(drift: FakeDrift, tmp_path: Path) -> None:
     environment = os.environ | {
         "TAP_DRIFT_SOURCE": str(ROOT),
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
@@ -46,4 +44,4 @@ def test_another_project_adds_the_tap_from_this_checkout(
     meltano("select", "tap-drift", "conversations", "*", folder=project)
     said = meltano("invoke", "tap-drift", folder=project).splitlines()
     records = [json.loads(line)["record"] for line in said if line.startswith('{"type":"RECORD"')]
-    assert [record["id"] for record in records] == drift.ids()
+    assert [record["id"] for record in records] == drift.conversation_ids()

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from support import FAMILY, TARGET_PYTHON
+from fake_target import WALK_STREAMS
+from runs import TARGET_PYTHON
 
 from tap_drift.sandbox.data.contacts import PROPERTIES
 from tap_drift.sandbox.data.playbooks import landing_pages
@@ -16,10 +17,10 @@ from tap_drift.sandbox.data.playbooks import landing_pages
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 
-def in_drift(drift: FaultyDrift) -> dict[str, int]:
+def in_drift(drift: FakeDrift) -> dict[str, int]:
     """How many rows the account has for each stream."""
     account = drift.account
     return {
@@ -31,11 +32,11 @@ def in_drift(drift: FaultyDrift) -> dict[str, int]:
         "playbooks": len(account.playbooks),
         "teams": len(account.teams),
         "users": len(account.users),
-        **{stream: len(drift.rows(stream)) for stream in FAMILY},
+        **{stream: len(drift.source_rows(stream)) for stream in WALK_STREAMS},
     }
 
 
-def test_a_second_run_goes_on_from_the_first(drift: FaultyDrift, uv: str, project: Path) -> None:
+def test_a_second_run_goes_on_from_the_first(drift: FakeDrift, uv: str, project: Path) -> None:
     """With all streams, as the README tells to select them."""
     python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
     environment = {
@@ -73,7 +74,7 @@ def test_a_second_run_goes_on_from_the_first(drift: FaultyDrift, uv: str, projec
 
     run()
     assert loaded() == in_drift(drift)
-    drift.say(drift.ids()[-1], 1_788_000_000_000)
+    drift.add_message(drift.conversation_ids()[-1], 1_788_000_000_000)
     requests = len(drift.requests)
     run()
     assert loaded() == in_drift(drift)

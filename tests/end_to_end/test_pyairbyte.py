@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 PIN = "airbyte~=0.71.3"
 PYTHON = ">=3.10,<3.13"
@@ -20,7 +20,7 @@ SOURCE = str(Path(sys.executable).with_name("source-drift"))
 
 
 @pytest.fixture
-def environment(drift: FaultyDrift, tmp_path: Path) -> dict[str, str]:
+def environment(drift: FakeDrift, tmp_path: Path) -> dict[str, str]:
     """No registry, no telemetry, and its logs among the test's."""
     return os.environ | {
         "AIRBYTE_LOGGING_ROOT": str(tmp_path / "logs"),
@@ -31,7 +31,7 @@ def environment(drift: FaultyDrift, tmp_path: Path) -> dict[str, str]:
 
 
 def test_pyairbyte_checks_discovers_and_reads_what_is_new(
-    drift: FaultyDrift, uv: str, environment: dict[str, str], tmp_path: Path
+    drift: FakeDrift, uv: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     script = Path(__file__).with_name("read_with_pyairbyte.py")
     run = subprocess.run(
@@ -49,8 +49,8 @@ def test_pyairbyte_checks_discovers_and_reads_what_is_new(
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     assert len(outcome["found"]) == 13
     rows = {
-        "conversations": len(drift.ids()),
-        "messages": len(drift.rows("messages")),
+        "conversations": len(drift.conversation_ids()),
+        "messages": len(drift.source_rows("messages")),
         "users": len(drift.account.users),
     }
     first, second = outcome["reads"]
@@ -62,7 +62,7 @@ def test_pyairbyte_checks_discovers_and_reads_what_is_new(
 
 
 def test_pyairbyte_finds_it_valid(
-    drift: FaultyDrift, uv: str, environment: dict[str, str], tmp_path: Path
+    drift: FakeDrift, uv: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     config = {
         "credentials": {"auth_type": "access_token", "access_token": drift.token},

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import duckdb
 import psycopg
 import yaml
-from support import TARGET_PYTHON
+from runs import TARGET_PYTHON
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_recipe_for_state_without_meltano(drift: FaultyDrift, uv: str, tmp_path: Path) -> None:
+def test_the_recipe_for_state_without_meltano(drift: FakeDrift, uv: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     [recipe] = [block for block in blocks if "states.jsonl" in block]
     loaders = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]["loaders"]
@@ -53,7 +53,7 @@ def test_the_recipe_for_state_without_meltano(drift: FaultyDrift, uv: str, tmp_p
         return len((tmp_path / "conversations.jsonl").read_text().splitlines())
 
     assert run() == 250
-    drift.update(drift.ids()[-1], 1_788_000_000_000, status="open")
+    drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000, status="open")
     assert run() == 250 + 2
     assert run() == 250 + 2 + 1
 
@@ -66,7 +66,7 @@ def block(kind: str, word: str) -> str:
 
 
 def test_the_line_for_cron_runs_where_cron_would_run_it(
-    drift: FaultyDrift, uv: str, project: Path
+    drift: FakeDrift, uv: str, project: Path
 ) -> None:
     """With nothing in the environment but what cron puts there."""
     project.rename(project.with_name("tap-drift"))
@@ -84,11 +84,11 @@ def test_the_line_for_cron_runs_where_cron_would_run_it(
     subprocess.run(["/bin/sh", "-c", line], env=cron, check=True)
     with duckdb.connect(str(checkout / "output" / "prod.duckdb"), read_only=True) as database:
         [(rows,)] = database.execute("SELECT count(*) FROM drift.conversations").fetchall()
-    assert rows == len(drift.ids())
+    assert rows == len(drift.conversation_ids())
 
 
 def test_the_workflow_for_github_runs_what_it_says(
-    drift: FaultyDrift, postgres: str, project: Path
+    drift: FakeDrift, postgres: str, project: Path
 ) -> None:
     workflow = yaml.safe_load(block("yaml", "cron:"))
     job = workflow["jobs"]["drift"]
@@ -107,5 +107,5 @@ def test_the_workflow_for_github_runs_what_it_says(
     subprocess.run(command.split(), cwd=project, env=environment, check=True)
     with psycopg.connect(postgres) as database:
         rows = database.execute("SELECT count(*) FROM drift.conversations").fetchone()
-    assert rows == (len(drift.ids()),)
+    assert rows == (len(drift.conversation_ids()),)
     assert list((project.parent / "state").iterdir())

@@ -13,12 +13,13 @@ import psycopg
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support import FaultyDrift, RunPipe
+    from fake_drift import FakeDrift
+    from runs import RunPipe
 
 Row = tuple[Any, ...]
 
 
-def expected(drift: FaultyDrift) -> list[Row]:
+def expected(drift: FakeDrift) -> list[Row]:
     """The account as a table should hold it, by id; times without a zone are UTC."""
 
     def moment(epoch_ms: int) -> datetime:
@@ -53,11 +54,11 @@ def from_text(record: dict[str, Any]) -> Row:
     )
 
 
-def reopen_one(drift: FaultyDrift) -> None:
-    drift.update(drift.ids()[-1], 1_788_000_000_000, status="open")
+def reopen_one(drift: FakeDrift) -> None:
+    drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000, status="open")
 
 
-def test_duckdb(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
+def test_duckdb(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
     config = {"filepath": str(tmp_path / "account.duckdb"), "default_target_schema": "drift"}
 
     def loaded() -> list[Row]:
@@ -74,7 +75,7 @@ def test_duckdb(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
     assert loaded() == expected(drift)
 
 
-def test_postgres(drift: FaultyDrift, pipe: RunPipe, postgres: str) -> None:
+def test_postgres(drift: FakeDrift, pipe: RunPipe, postgres: str) -> None:
     config = {
         "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
         "default_target_schema": "drift",
@@ -96,7 +97,7 @@ def test_postgres(drift: FaultyDrift, pipe: RunPipe, postgres: str) -> None:
 
 
 def test_postgres_retires_what_drift_no_longer_has(
-    drift: FaultyDrift, pipe: RunPipe, postgres: str
+    drift: FakeDrift, pipe: RunPipe, postgres: str
 ) -> None:
     config = {
         "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
@@ -117,7 +118,7 @@ def test_postgres_retires_what_drift_no_longer_has(
         }
 
 
-def test_jsonl(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
+def test_jsonl(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
     """This target appends: of an id that is there twice, the last line counts."""
     config = {"destination_path": str(tmp_path), "do_timestamp_file": False}
 
@@ -129,11 +130,11 @@ def test_jsonl(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
     assert sorted(loaded()) == expected(drift)
     reopen_one(drift)
     pipe("target-jsonl", config, state)
-    assert len(loaded()) == len(drift.ids()) + 2
+    assert len(loaded()) == len(drift.conversation_ids()) + 2
     assert sorted({row[0]: row for row in loaded()}.values()) == expected(drift)
 
 
-def test_csv(drift: FaultyDrift, pipe: RunPipe, tmp_path: Path) -> None:
+def test_csv(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
     """This target begins its file anew, so each run gets a file of its own."""
     first = {"output_path": str(tmp_path), "file_naming_scheme": "1.csv"}
     second = first | {"file_naming_scheme": "2.csv"}

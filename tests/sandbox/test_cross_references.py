@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support import FaultyDrift
+from fake_drift import FakeDrift
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.sandbox.data.playbooks import landing_pages
@@ -221,12 +221,12 @@ def test_the_same_seed_makes_the_same_of_everything() -> None:
 
 
 def test_an_update_leaves_messages_and_meetings_as_they_were() -> None:
-    drift = FaultyDrift(Account.from_seed(100, seed=1))
+    drift = FakeDrift(Account.from_seed(100, seed=1))
     drift.server_close()
     account = drift.account
     conversation = max(account.conversations, key=lambda c: len(account.messages(c)))
     messages, meetings = account.messages(conversation), list(account.meetings(0, 2**62))
-    drift.update(conversation["id"], 1_788_000_000_000, status="open")
+    drift.update_conversation(conversation["id"], 1_788_000_000_000, status="open")
     assert account.find(conversation["id"]) is account.conversations[0] is conversation
     assert account.messages(conversation) == messages
     assert list(account.meetings(0, 2**62)) == meetings

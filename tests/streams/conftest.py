@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import FaultyDrift
-from walking import PAGE, OffsetHandler
+from fake_drift import OFFSET_PAGE_SIZE, FakeDrift, OffsetPagingHandler
 
 from tap_drift.sandbox.data.account import Account
 
@@ -15,16 +14,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["keyset", "offset"])
-def small(request: pytest.FixtureRequest) -> Iterator[FaultyDrift]:
+def small(request: pytest.FixtureRequest) -> Iterator[FakeDrift]:
     """A small account; its cursors are of one kind or the other."""
-    with FaultyDrift(Account.from_seed(47, seed=3)) as server:
+    with FakeDrift(Account.from_seed(47, seed=3)) as server:
         if request.param == "offset":
-            server.RequestHandlerClass = OffsetHandler
+            server.RequestHandlerClass = OffsetPagingHandler
         yield server
 
 
 @pytest.fixture
-def strict(small: FaultyDrift) -> dict[str, Any]:
+def strict(small: FakeDrift) -> dict[str, Any]:
     """Settings that forgive nothing: small pages, and no looking back."""
     url, token = small.url, small.token
-    return {"api_url": url, "access_token": token, "page_size": PAGE, "lookback_seconds": 0}
+    return {
+        "api_url": url,
+        "access_token": token,
+        "page_size": OFFSET_PAGE_SIZE,
+        "lookback_seconds": 0,
+    }

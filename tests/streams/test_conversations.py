@@ -7,13 +7,14 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faults import page
 from jsonschema import Draft202012Validator
-from support import catalog, entry, page, sync
+from runs import catalog, catalog_entry, sync
 
 from tap_drift.timestamps import from_epoch_ms, to_epoch_ms
 
 if TYPE_CHECKING:
-    from support import FaultyDrift
+    from fake_drift import FakeDrift
 
 DOCUMENTED = {
     "status": "open",
@@ -27,7 +28,7 @@ LATER = 1_800_000_000_000
 
 
 def test_a_documented_row_becomes_a_record_with_date_times(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(page(DOCUMENTED))
     times = {
@@ -38,7 +39,7 @@ def test_a_documented_row_becomes_a_record_with_date_times(
 
 
 def test_fields_that_drift_adds_pass_through_unharmed(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     added = {"mood": None, "tags": [{"Name": 1, "name": 2.5}], "seenAt": 1686303381300, "n": 2**63}
     drift.faults.extend([page(DOCUMENTED | added)] * 2)
@@ -47,7 +48,7 @@ def test_fields_that_drift_adds_pass_through_unharmed(
         assert {name: record[name] for name in added} == added
 
 
-def test_what_drift_leaves_out_is_left_out(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_what_drift_leaves_out_is_left_out(drift: FakeDrift, config: dict[str, Any]) -> None:
     drift.faults.append(page({"id": 1, "updatedAt": 0, "inboxId": None}))
     epoch = "1970-01-01T00:00:00.000+00:00"
     assert sync(config).records() == [{"id": 1, "updatedAt": epoch, "inboxId": None}]
@@ -62,7 +63,7 @@ def test_what_drift_leaves_out_is_left_out(drift: FaultyDrift, config: dict[str,
     ],
 )
 def test_without_updated_at_a_conversation_stands_as_created_and_is_always_emitted(
-    row: dict[str, Any], updated: str, drift: FaultyDrift, config: dict[str, Any]
+    row: dict[str, Any], updated: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.append(page(row))
     [record] = sync(config | {"start_date": "2020-01-01"}).records()
@@ -79,17 +80,17 @@ def test_every_record_fits_the_schema_and_formats_are_checked(config: dict[str, 
 
 
 def test_ids_are_unique_and_contact_ids_keep_every_digit(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     messages = sync(config)
-    assert len(set(messages.ids())) == len(drift.ids()) == 250
+    assert len(set(messages.record_ids())) == len(drift.conversation_ids()) == 250
     contacts = [row.get("contactId") for row in drift.account.conversations]
     assert [record.get("contactId") for record in messages.records()] == contacts
     assert any(contact and contact % 2 and contact > 2**53 for contact in contacts)
 
 
 def test_the_final_state_is_the_head_of_the_listing(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     head = from_epoch_ms(drift.account.conversations[0]["updatedAt"])
     bookmark = {"replication_key": "updatedAt", "replication_key_value": head}
@@ -97,81 +98,84 @@ def test_the_final_state_is_the_head_of_the_listing(
 
 
 def test_the_bookmark_never_passes_the_start_of_the_run(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     before = to_epoch_ms(datetime.now(timezone.utc))
-    drift.update(drift.ids()[100], before + 3_600_000)
+    drift.update_conversation(drift.conversation_ids()[100], before + 3_600_000)
     bookmark = sync(config).state()["bookmarks"]["conversations"]["replication_key_value"]
     assert from_epoch_ms(before) <= bookmark < from_epoch_ms(before + 3_600_000)
     assert len(bookmark) == len(from_epoch_ms(before))
 
 
 def test_a_second_run_emits_what_was_updated_at_or_after_the_bookmark(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     state = sync(config).state()
-    head, reopened = drift.ids()[0], drift.ids()[-1]
+    head, reopened = drift.conversation_ids()[0], drift.conversation_ids()[-1]
     now = to_epoch_ms(datetime.now(timezone.utc))
-    drift.update(reopened, now - 1000, status="open")
+    drift.update_conversation(reopened, now - 1000, status="open")
     second = sync(config, state=state)
-    assert second.ids() == [reopened, head]
+    assert second.record_ids() == [reopened, head]
     assert second.records()[0]["status"] == "open"
-    assert sync(config, state=second.state()).ids() == [reopened]
+    assert sync(config, state=second.state()).record_ids() == [reopened]
 
 
 @pytest.mark.parametrize("spelling", ["2023-06-09T09:36:21.300Z", "2023-06-09T11:36:21.300+02:00"])
 def test_start_date_bounds_a_first_run(
-    spelling: str, drift: FaultyDrift, config: dict[str, Any]
+    spelling: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     rows = [{"id": n, "updatedAt": 1686303381300 + n} for n in (1, 0, -1)]
     drift.faults.append(page(*rows))
-    assert sync(config | {"start_date": spelling}).ids() == [1, 0]
+    assert sync(config | {"start_date": spelling}).record_ids() == [1, 0]
 
 
-def test_a_start_date_without_a_zone_is_utc(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_a_start_date_without_a_zone_is_utc(drift: FakeDrift, config: dict[str, Any]) -> None:
     midnight = 1_704_067_200_000
     drift.faults.append(
         page({"id": 1, "updatedAt": midnight}, {"id": 2, "updatedAt": midnight - 1})
     )
-    assert sync(config | {"start_date": "2024-01-01"}).ids() == [1]
+    assert sync(config | {"start_date": "2024-01-01"}).record_ids() == [1]
 
 
 def test_the_bookmark_wins_over_a_later_start_date(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     state = sync(config).state()
     tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
-    assert sync(config | {"start_date": tomorrow.isoformat()}, state).ids() == drift.ids()[:1]
+    assert (
+        sync(config | {"start_date": tomorrow.isoformat()}, state).record_ids()
+        == drift.conversation_ids()[:1]
+    )
 
 
 def test_a_catalog_that_forces_full_table_gets_everything(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     chosen = catalog("conversations")
-    entry(chosen)["replication_method"] = "FULL_TABLE"
+    catalog_entry(chosen)["replication_method"] = "FULL_TABLE"
     state = sync(config).state()
     again = sync(config | {"start_date": "2099-01-01"}, json.loads(json.dumps(state)), chosen)
-    assert again.ids() == drift.ids()
+    assert again.record_ids() == drift.conversation_ids()
     assert again.state() == state
 
 
-def test_a_status_filter_holds_on_every_page(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_a_status_filter_holds_on_every_page(drift: FakeDrift, config: dict[str, Any]) -> None:
     closed = [c["id"] for c in drift.account.conversations if c["status"] == "closed"]
-    assert sync(config | {"statuses": ["closed"], "page_size": 20}).ids() == closed
+    assert sync(config | {"statuses": ["closed"], "page_size": 20}).record_ids() == closed
 
 
 def test_a_catalog_may_choose_other_keys_and_no_replication_key(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     chosen = catalog("conversations")
-    entry(chosen).update(key_properties=["status", "id"], replication_key=None)
-    entry(chosen)["metadata"][-1]["metadata"].pop("replication-key")
+    catalog_entry(chosen).update(key_properties=["status", "id"], replication_key=None)
+    catalog_entry(chosen)["metadata"][-1]["metadata"].pop("replication-key")
     messages = sync(config, catalog=chosen)
     assert messages.all[0]["key_properties"] == ["status", "id"]
-    assert sync(config, messages.state(), chosen).ids() == drift.ids()
+    assert sync(config, messages.state(), chosen).record_ids() == drift.conversation_ids()
 
 
-def test_an_empty_account_is_no_error(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_an_empty_account_is_no_error(drift: FakeDrift, config: dict[str, Any]) -> None:
     drift.account.conversations.clear()
     messages = sync(config)
     assert messages.records() == []
@@ -180,7 +184,7 @@ def test_an_empty_account_is_no_error(drift: FaultyDrift, config: dict[str, Any]
 
 def test_fields_can_be_deselected(config: dict[str, Any]) -> None:
     chosen = catalog("conversations")
-    for each in entry(chosen)["metadata"]:
+    for each in catalog_entry(chosen)["metadata"]:
         each["metadata"]["selected"] = "status" not in each["breadcrumb"]
     assert all("status" not in record for record in sync(config, catalog=chosen).records())
     assert len(sync(config, catalog=chosen).records()) == 250
@@ -196,14 +200,14 @@ def test_records_are_the_same_whether_the_sdk_or_the_tap_writes_them(
         assert set(message) == {"type", "stream", "record", "time_extracted"}
 
 
-def test_a_flattened_schema_is_followed(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_a_flattened_schema_is_followed(drift: FakeDrift, config: dict[str, Any]) -> None:
     flat = config | {"flattening_enabled": True, "flattening_max_depth": 1}
-    assert sync(flat).ids() == drift.ids()
+    assert sync(flat).record_ids() == drift.conversation_ids()
 
 
 def test_a_full_table_has_a_version_if_asked_to(config: dict[str, Any]) -> None:
     chosen = catalog("conversations")
-    entry(chosen)["replication_method"] = "FULL_TABLE"
+    catalog_entry(chosen)["replication_method"] = "FULL_TABLE"
     messages = sync(config | {"emit_activate_version_messages": True}, catalog=chosen)
     versions = {
         m.get("version") for m in messages.all if m["type"] in {"RECORD", "ACTIVATE_VERSION"}

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from support import FaultyDrift, FaultyHandler, Messages, answer, catalog, entry, sync
+from fake_drift import FakeDrift, FakeDriftHandler
+from faults import answer
+from runs import CapturedMessages, catalog, catalog_entry, sync
 
 from tap_drift.exceptions import StreamsFailedError
 from tap_drift.sandbox.data.contacts import PROPERTIES
@@ -15,7 +17,7 @@ from tap_drift.sandbox.data.playbooks import landing_pages
 from tap_drift.sandbox.server import Answer
 
 if TYPE_CHECKING:
-    from support import Clock
+    from fake_clock import FakeClock
 
 PATHS = {
     "accounts": "/accounts",
@@ -46,7 +48,7 @@ TIMES = {
 }
 
 
-def rows(drift: FaultyDrift, stream: str) -> list[dict[str, Any]]:
+def rows(drift: FakeDrift, stream: str) -> list[dict[str, Any]]:
     """All that the account has for a stream."""
     account = drift.account
     counts = [conversation["status"].upper() for conversation in account.conversations]
@@ -66,8 +68,8 @@ def rows(drift: FaultyDrift, stream: str) -> list[dict[str, Any]]:
     return everything[stream]
 
 
-def failed(config: dict[str, Any], *streams: str) -> tuple[Messages, str]:
-    messages = Messages()
+def failed(config: dict[str, Any], *streams: str) -> tuple[CapturedMessages, str]:
+    messages = CapturedMessages()
     with pytest.raises(StreamsFailedError) as error:
         sync(config, catalog=catalog(*streams), messages=messages)
     return messages, str(error.value)
@@ -78,7 +80,7 @@ def failed(config: dict[str, Any], *streams: str) -> tuple[Messages, str]:
 
 @pytest.mark.parametrize("stream", PATHS)
 def test_every_row_comes_once_and_in_order(
-    stream: str, drift: FaultyDrift, config: dict[str, Any]
+    stream: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     messages = sync(config, catalog=catalog(stream))
     assert messages.all[0]["key_properties"] == KEYS[stream]
@@ -91,7 +93,7 @@ def test_every_row_comes_once_and_in_order(
 
 @pytest.mark.parametrize("stream", PATHS)
 def test_times_become_date_times_and_nothing_else_changes(
-    stream: str, drift: FaultyDrift, config: dict[str, Any]
+    stream: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     records = sync(config, catalog=catalog(stream)).records(stream)
     for record, row in zip(records, rows(drift, stream), strict=True):
@@ -105,7 +107,7 @@ def test_times_become_date_times_and_nothing_else_changes(
 def test_rows_may_be_wrapped_in_data_or_not(
     is_wrapped: bool,  # noqa: FBT001 - the two forms that Drift has
     stream: str,
-    drift: FaultyDrift,
+    drift: FakeDrift,
     config: dict[str, Any],
 ) -> None:
     some = rows(drift, stream)[:2]
@@ -113,7 +115,7 @@ def test_rows_may_be_wrapped_in_data_or_not(
     assert len(sync(config, catalog=catalog(stream)).records(stream)) == 2
 
 
-def test_counts_may_be_wrapped_in_data(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_counts_may_be_wrapped_in_data(drift: FakeDrift, config: dict[str, Any]) -> None:
     drift.faults.append(answer(body={"data": {"conversationCount": {"OPEN": 3}}}))
     records = sync(config, catalog=catalog("conversation_stats")).records("conversation_stats")
     assert records == [{"status": "OPEN", "conversationCount": 3}]
@@ -122,9 +124,9 @@ def test_counts_may_be_wrapped_in_data(drift: FaultyDrift, config: dict[str, Any
 @pytest.mark.parametrize("stream", PATHS)
 @pytest.mark.parametrize("body", ["<html>", {}, {"data": None}, {"data": ["words"]}, "null"])
 def test_another_shape_is_an_error_and_never_an_empty_table(
-    body: Any, stream: str, drift: FaultyDrift, config: dict[str, Any], clock: Clock
+    body: Any, stream: str, drift: FakeDrift, config: dict[str, Any], clock: FakeClock
 ) -> None:
-    drift.faults_at[PATHS[stream]] = answer(200, body)
+    drift.faults_by_path[PATHS[stream]] = answer(200, body)
     messages, error = failed(config, stream)
     assert f"{PATHS[stream]} failed for" in error
     assert messages.records(stream) == []
@@ -134,20 +136,20 @@ def test_another_shape_is_an_error_and_never_an_empty_table(
 
 @pytest.mark.parametrize("stream", [name for name in PATHS if name != "conversation_stats"])
 def test_a_row_without_its_key_is_an_error(
-    stream: str, drift: FaultyDrift, config: dict[str, Any]
+    stream: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     bodies: dict[str, Any] = {
         "accounts": {"data": {"accounts": [{}]}},
         "contact_attributes": {"data": {"properties": [{}]}},
     }
-    drift.faults_at[PATHS[stream]] = answer(body=bodies.get(stream, {"data": [{}]}))
+    drift.faults_by_path[PATHS[stream]] = answer(body=bodies.get(stream, {"data": [{}]}))
     assert f"a row of `{stream}` without a usable `{KEYS[stream][0]}`" in failed(config, stream)[1]
 
 
 def test_one_that_fails_leaves_the_others_complete(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_at["/teams/org"] = answer(403)
+    drift.faults_by_path["/teams/org"] = answer(403)
     messages, error = failed(config, *PATHS)
     assert "`user_read`" in error
     assert "1 of 8 streams failed: teams" in error
@@ -163,7 +165,7 @@ def companies(*names: str, **more: Any) -> Any:
 
 
 def test_accounts_are_read_by_pages_of_the_largest_size(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     sync(config, catalog=catalog("accounts"))
     assert drift.requests == [f"/accounts?index={index}&size=65" for index in (0, 65, 130)]
@@ -171,7 +173,7 @@ def test_accounts_are_read_by_pages_of_the_largest_size(
 
 @pytest.mark.parametrize("last", [{}, {"next": None}, {"next": ""}])
 def test_accounts_end_where_there_is_no_next(
-    last: dict[str, Any], drift: FaultyDrift, config: dict[str, Any]
+    last: dict[str, Any], drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.extend([companies("a", next="/accounts?index=1&size=1"), companies("b", **last)])
     records = sync(config, catalog=catalog("accounts")).records("accounts")
@@ -181,7 +183,7 @@ def test_accounts_end_where_there_is_no_next(
 
 @pytest.mark.parametrize("total", [0, 1, 3, None, "2"])
 def test_a_total_that_disagrees_loses_nothing(
-    total: Any, drift: FaultyDrift, config: dict[str, Any]
+    total: Any, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     following = "/accounts?index=1&size=1"
     drift.faults.extend([companies("a", next=following, total=total), companies("b", total=total)])
@@ -189,9 +191,9 @@ def test_a_total_that_disagrees_loses_nothing(
 
 
 def test_pages_of_accounts_in_a_circle_are_an_error(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_at["/accounts"] = companies("a", next="/accounts?index=65&size=65")
+    drift.faults_by_path["/accounts"] = companies("a", next="/accounts?index=65&size=65")
     assert "go in a circle" in failed(config, "accounts")[1]
     assert len(drift.requests) == 2
 
@@ -199,7 +201,7 @@ def test_pages_of_accounts_in_a_circle_are_an_error(
 # Meetings
 
 
-class Calendar(FaultyHandler):
+class Calendar(FakeDriftHandler):
     """Gives meetings that begin at given times, no more than asked for, and says no word of it."""
 
     starts: list[int]
@@ -215,7 +217,7 @@ class Calendar(FaultyHandler):
         return Answer(HTTPStatus.OK, {"data": found[: query["limit"]]})
 
 
-def has_meetings(drift: FaultyDrift, times: list[int]) -> None:
+def has_meetings(drift: FakeDrift, times: list[int]) -> None:
     class Full(Calendar):
         starts = times
 
@@ -237,7 +239,7 @@ def has_meetings(drift: FaultyDrift, times: list[int]) -> None:
     ],
 )
 def test_every_meeting_comes_once_however_many_there_are(
-    number: int, apart: int, most: int, drift: FaultyDrift, config: dict[str, Any]
+    number: int, apart: int, most: int, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     times = [1_700_000_000_000 + apart * n for n in range(number)]
     has_meetings(drift, times)
@@ -248,21 +250,21 @@ def test_every_meeting_comes_once_however_many_there_are(
 
 @pytest.mark.parametrize("number", [100, 999])
 def test_many_meetings_may_begin_at_one_moment(
-    number: int, drift: FaultyDrift, config: dict[str, Any]
+    number: int, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     has_meetings(drift, [1_700_000_000_000] * number)
     assert len(sync(config, catalog=catalog("meetings")).records("meetings")) == number
 
 
 def test_more_meetings_at_one_moment_than_an_answer_holds_are_an_error(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     has_meetings(drift, [1_700_000_000_000] * 1001)
     assert "1,000 or more rows for one millisecond" in failed(config, "meetings")[1]
 
 
 def test_meetings_that_share_a_slug_are_all_emitted_and_then_an_error(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     again = {"slug": "a", "slotStart": 5, "eventId": "y"}
     body = {"data": [{"slug": "a", "slotStart": 5, "eventId": "x"}, {"slug": "b"}, again]}
@@ -272,9 +274,7 @@ def test_meetings_that_share_a_slug_are_all_emitted_and_then_an_error(
     assert "1 values of `slug` are shared by several meetings" in error
 
 
-def test_a_meeting_that_is_met_twice_is_no_error(
-    drift: FaultyDrift, config: dict[str, Any]
-) -> None:
+def test_a_meeting_that_is_met_twice_is_no_error(drift: FakeDrift, config: dict[str, Any]) -> None:
     drift.faults.append(answer(body={"data": [{"slug": "a", "slotStart": 5}] * 2}))
     assert len(sync(config, catalog=catalog("meetings")).records("meetings")) == 2
 
@@ -298,9 +298,9 @@ def test_a_table_that_was_read_whole_ends_with_the_order_to_drop_the_old_rows(
 
 
 def test_a_table_that_was_not_read_whole_replaces_nothing(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_at["index=130"] = answer(400)
+    drift.faults_by_path["index=130"] = answer(400)
     messages, _ = failed(config | {"emit_activate_version_messages": True}, "accounts")
     assert len(messages.records("accounts")) == 130
     assert "ACTIVATE_VERSION" not in {message["type"] for message in messages.all}
@@ -322,7 +322,7 @@ WITH_VERSIONS = {"emit_activate_version_messages": True}
 
 
 def test_an_account_deleted_meanwhile_has_nothing_taken_for_deleted(
-    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What follows it moves up, and one account is never met."""
 
@@ -330,7 +330,7 @@ def test_an_account_deleted_meanwhile_has_nothing_taken_for_deleted(
         if request == 2:
             del drift.account.companies[3]
 
-    drift.before_answer = delete
+    drift.on_request = delete
     messages = sync(config | WITH_VERSIONS, catalog=catalog("accounts"))
     assert "ACTIVATE_VERSION" not in {message["type"] for message in messages.all}
     assert "Drift says that it has 150 accounts, and sent 149." in caplog.text
@@ -341,15 +341,15 @@ def test_a_full_table_of_conversations_has_nothing_taken_for_deleted(
 ) -> None:
     """One that is updated meanwhile moves to the head, and is not met."""
     chosen = catalog("conversations")
-    entry(chosen)["replication_method"] = "FULL_TABLE"
+    catalog_entry(chosen)["replication_method"] = "FULL_TABLE"
     messages = sync(config | WITH_VERSIONS, catalog=chosen)
     assert all(m.get("version") for m in messages.all if m["type"] == "RECORD")
     assert "ACTIVATE_VERSION" not in {message["type"] for message in messages.all}
 
 
-def test_meetings_may_have_other_keys(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_meetings_may_have_other_keys(drift: FakeDrift, config: dict[str, Any]) -> None:
     twice = [{"slug": "a", "slotStart": 5, "eventId": "x"}, {"slug": "a", "slotStart": 6}]
     drift.faults.append(answer(body={"data": twice}))
     chosen = catalog("meetings")
-    entry(chosen, "meetings")["key_properties"] = ["slug", "slotStart"]
+    catalog_entry(chosen, "meetings")["key_properties"] = ["slug", "slotStart"]
     assert len(sync(config, catalog=chosen).records("meetings")) == 2

@@ -9,18 +9,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import (
-    FaultyDrift,
-    Messages,
-    Table,
-    answer,
-    catalog,
-    entry,
-    nothing,
-    page,
-    sync,
-)
-from walking import PAGE, now, run_cut, unrest
+from fake_drift import OFFSET_PAGE_SIZE, FakeDrift, now_ms, random_updates
+from fake_target import FakeTarget
+from faults import answer, page
+from runs import CapturedMessages, catalog, catalog_entry, sync, sync_interrupted
 
 from tap_drift.exceptions import StreamsFailedError
 from tap_drift.streams import conversations as stream
@@ -28,7 +20,7 @@ from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
-    from support import Clock
+    from fake_clock import FakeClock
 
 CONVERSATIONS = 47
 RATES = [0, 0, 1, 3]
@@ -47,44 +39,42 @@ def rows(*times: int | None) -> list[dict[str, Any]]:
 # What it costs
 
 
-def requests_of(drift: FaultyDrift, config: dict[str, Any], state: dict[str, Any] | None) -> int:
+def requests_of(drift: FakeDrift, config: dict[str, Any], state: dict[str, Any] | None) -> int:
     before = len(drift.requests)
     sync(config, state)
     return len(drift.requests) - before
 
 
-def test_nothing_new_costs_one_request(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_nothing_new_costs_one_request(drift: FakeDrift, config: dict[str, Any]) -> None:
     state = sync(config).state()
     assert requests_of(drift, config, state) == 1
 
 
 @pytest.mark.parametrize(("changed", "requests"), [(1, 1), (37, 1), (98, 1), (99, 2), (137, 2)])
 def test_a_change_costs_its_pages_and_at_most_one_more(
-    changed: int, requests: int, drift: FaultyDrift, config: dict[str, Any]
+    changed: int, requests: int, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     state = sync(config).state()
-    for conversation in drift.ids()[-changed:]:
-        drift.update(conversation, now())
+    for conversation in drift.conversation_ids()[-changed:]:
+        drift.update_conversation(conversation, now_ms())
     assert requests_of(drift, config, state) == requests <= -(-changed // 100) + 1
 
 
-def test_start_date_bounds_what_is_read(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_start_date_bounds_what_is_read(drift: FakeDrift, config: dict[str, Any]) -> None:
     newest = drift.account.conversations[10]["updatedAt"] / 1000
     start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest))
     assert requests_of(drift, config | {"start_date": start}, None) == 1
 
 
-def test_a_cut_run_costs_what_it_had_left(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_a_cut_run_costs_what_it_had_left(drift: FakeDrift, config: dict[str, Any]) -> None:
     small_pages = config | {"page_size": 10}
-    drift.before_answer = lambda number: (
-        drift.faults.append(answer(400, {})) if number == 13 else None
-    )
-    messages = Messages()
+    drift.on_request = lambda number: drift.faults.append(answer(400, {})) if number == 13 else None
+    messages = CapturedMessages()
     with pytest.raises(StreamsFailedError):
         sync(small_pages, messages=messages)
-    table = Table()
+    table = FakeTarget()
     table.load(messages.all)
-    assert len(table.rows) == 120
+    assert len(table.conversations) == 120
     assert requests_of(drift, small_pages, table.state) == 1 + 13
     table.load(sync(small_pages, table.state).all)
     assert table.missing(drift) == set()
@@ -94,15 +84,17 @@ def test_a_cut_run_costs_what_it_had_left(drift: FaultyDrift, config: dict[str, 
 
 
 def test_what_is_just_before_the_bookmark_is_emitted_again(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     head = drift.account.conversations[0]["updatedAt"]
     state = sync(config).state()
-    at_the_limit, beyond = drift.ids()[1:3]
-    drift.update(at_the_limit, head - 300_000)
-    drift.update(beyond, head - 300_001)
-    assert sync(config, state).ids() == [drift.ids()[0], at_the_limit]
-    assert sync(config | {"lookback_seconds": 0}, state).ids() == drift.ids()[:1]
+    at_the_limit, beyond = drift.conversation_ids()[1:3]
+    drift.update_conversation(at_the_limit, head - 300_000)
+    drift.update_conversation(beyond, head - 300_001)
+    assert sync(config, state).record_ids() == [drift.conversation_ids()[0], at_the_limit]
+    assert (
+        sync(config | {"lookback_seconds": 0}, state).record_ids() == drift.conversation_ids()[:1]
+    )
 
 
 # While the account changes
@@ -110,13 +102,13 @@ def test_what_is_just_before_the_bookmark_is_emitted_again(
 
 @pytest.mark.parametrize("seed", range(50))
 def test_runs_over_a_changing_account_miss_nothing(
-    seed: int, small: FaultyDrift, strict: dict[str, Any]
+    seed: int, small: FakeDrift, strict: dict[str, Any]
 ) -> None:
-    table = Table()
-    small.before_answer = unrest(small, seed, RATES)
+    table = FakeTarget()
+    small.on_request = random_updates(small, seed, RATES)
     for _ in range(4):
         table.load(sync(strict, table.state).all)
-    small.before_answer = nothing
+    small.on_request = None
     table.load(sync(strict, table.state).all)
     assert table.missing(small) == set()
 
@@ -124,14 +116,14 @@ def test_runs_over_a_changing_account_miss_nothing(
 @pytest.mark.usefixtures("_states")
 @pytest.mark.parametrize("seed", range(15))
 def test_runs_cut_again_and_again_over_a_changing_account_miss_nothing(
-    seed: int, small: FaultyDrift, strict: dict[str, Any]
+    seed: int, small: FakeDrift, strict: dict[str, Any]
 ) -> None:
     """Cut while walking, while catching up, and twice in a row."""
-    table, chance = Table(), random.Random(seed)
-    small.before_answer = unrest(small, seed, RATES)
+    table, chance = FakeTarget(), random.Random(seed)
+    small.on_request = random_updates(small, seed, RATES)
     for _ in range(8):
-        run_cut(strict, table, takes=chance.randrange(2, 40))
-    small.before_answer = nothing
+        sync_interrupted(strict, table, limit=chance.randrange(2, 40))
+    small.on_request = None
     table.load(sync(strict, table.state).all)
     table.load(sync(strict, table.state).all)
     assert table.missing(small) == set()
@@ -139,17 +131,17 @@ def test_runs_cut_again_and_again_over_a_changing_account_miss_nothing(
 
 @pytest.mark.usefixtures("_states")
 def test_a_run_cut_after_any_message_misses_nothing(
-    small: FaultyDrift, strict: dict[str, Any]
+    small: FakeDrift, strict: dict[str, Any]
 ) -> None:
-    small.before_answer = unrest(small, 1, RATES)
+    small.on_request = random_updates(small, 1, RATES)
     takes, done = 1, False
     while not done:
-        table = Table()
-        done = run_cut(strict, table, takes)
+        table = FakeTarget()
+        done = sync_interrupted(strict, table, takes)
         table.load(sync(strict, table.state).all)
-        quiet, small.before_answer = small.before_answer, nothing
+        quiet, small.on_request = small.on_request, None
         table.load(sync(strict, table.state).all)
-        small.before_answer = quiet
+        small.on_request = quiet
         assert table.missing(small) == set(), takes
         takes += 1
     assert takes > CONVERSATIONS
@@ -157,30 +149,30 @@ def test_a_run_cut_after_any_message_misses_nothing(
 
 @pytest.mark.parametrize("failing", range(1, 10))
 def test_a_run_that_fails_at_any_page_says_what_it_has_and_misses_nothing(
-    failing: int, small: FaultyDrift, strict: dict[str, Any]
+    failing: int, small: FakeDrift, strict: dict[str, Any]
 ) -> None:
-    change = unrest(small, failing, RATES)
+    change = random_updates(small, failing, RATES)
 
     def fail(request: int) -> None:
         change(request)
         if request == failing:
             small.faults.append(answer(403))
 
-    small.before_answer, messages, table = fail, Messages(), Table()
+    small.on_request, messages, table = fail, CapturedMessages(), FakeTarget()
     with pytest.raises(StreamsFailedError):
         sync(strict, messages=messages)
     table.load(messages.all)
-    assert set(table.rows) == set(messages.ids())
+    assert set(table.conversations) == set(messages.record_ids())
     table.load(sync(strict, table.state).all)
-    small.before_answer = nothing
+    small.on_request = None
     table.load(sync(strict, table.state).all)
     assert table.missing(small) == set()
 
 
 def test_a_run_whose_last_state_is_lost_goes_on_from_the_one_before(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    small_pages, table = config | {"page_size": 10}, Table()
+    small_pages, table = config | {"page_size": 10}, FakeTarget()
     table.load(sync(small_pages).all[:-1])
     assert resume(table)["next"]
     assert requests_of(drift, small_pages, table.state) == 1 + 5
@@ -189,18 +181,18 @@ def test_a_run_whose_last_state_is_lost_goes_on_from_the_one_before(
 # Where a cut walk goes on
 
 
-def cut_after(pages: int, drift: FaultyDrift, config: dict[str, Any]) -> Table:
-    table, messages = Table(), Messages()
+def cut_after(pages: int, drift: FakeDrift, config: dict[str, Any]) -> FakeTarget:
+    table, messages = FakeTarget(), CapturedMessages()
     drift.faults.extend([lambda handler: handler.send(handler.answer())] * pages + [answer(403)])
     with pytest.raises(StreamsFailedError):
         sync(config, messages=messages)
     table.load(messages.all)
-    assert len(table.rows) == pages * PAGE
+    assert len(table.conversations) == pages * OFFSET_PAGE_SIZE
     drift.requests.clear()
     return table
 
 
-def resume(table: Table) -> dict[str, Any]:
+def resume(table: FakeTarget) -> dict[str, Any]:
     assert table.state
     point: dict[str, Any] = table.state["bookmarks"]["conversations"]["resume"]
     return point
@@ -209,25 +201,25 @@ def resume(table: Table) -> dict[str, Any]:
 @pytest.mark.parametrize("pages", [1, 2])
 @pytest.mark.parametrize("updates", range(12))
 def test_however_much_changed_since_the_cut_nothing_is_missed(
-    updates: int, pages: int, small: FaultyDrift, strict: dict[str, Any]
+    updates: int, pages: int, small: FakeDrift, strict: dict[str, Any]
 ) -> None:
     table = cut_after(pages, small, strict)
-    for conversation in small.ids()[-updates:] if updates else []:
-        small.update(conversation, now(), status="changed")
+    for conversation in small.conversation_ids()[-updates:] if updates else []:
+        small.update_conversation(conversation, now_ms(), status="changed")
     table.load(sync(strict, table.state).all)
     assert table.missing(small) == set()
 
 
-def test_a_resume_point_says_what_was_covered(small: FaultyDrift, strict: dict[str, Any]) -> None:
+def test_a_resume_point_says_what_was_covered(small: FakeDrift, strict: dict[str, Any]) -> None:
     point = resume(cut_after(3, small, strict))
     listing = sync(strict).records()
     assert point["newest"] == listing[0]["updatedAt"]
-    assert point["oldest"] == listing[3 * PAGE - 1]["updatedAt"]
+    assert point["oldest"] == listing[3 * OFFSET_PAGE_SIZE - 1]["updatedAt"]
     assert point["next"].startswith("page_token=")
 
 
 def test_once_the_walk_is_complete_the_resume_point_is_gone(
-    small: FaultyDrift, strict: dict[str, Any]
+    small: FakeDrift, strict: dict[str, Any]
 ) -> None:
     table = cut_after(3, small, strict)
     head = sync(strict, table.state).state()
@@ -235,34 +227,36 @@ def test_once_the_walk_is_complete_the_resume_point_is_gone(
 
 
 def test_what_lagged_behind_is_read_when_the_walk_is_taken_up_again(
-    small: FaultyDrift, strict: dict[str, Any]
+    small: FakeDrift, strict: dict[str, Any]
 ) -> None:
     table = cut_after(3, small, strict)
-    lagging = small.ids()[5]
-    small.update(lagging, small.account.conversations[0]["updatedAt"] - 299_000, status="late")
+    lagging = small.conversation_ids()[5]
+    small.update_conversation(
+        lagging, small.account.conversations[0]["updatedAt"] - 299_000, status="late"
+    )
     table.load(sync(strict | {"lookback_seconds": 300}, table.state).all)
     assert table.missing(small) == set()
 
 
 def test_where_the_order_breaks_the_resume_point_goes(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     link = "https://api.drift.com/x?page_token="
     drift.faults.extend(
         [page(*rows(100, 90), next=f"{link}a"), page(*rows(80, 85), next=f"{link}b")]
     )
     drift.faults.append(answer(403))
-    messages = Messages()
+    messages = CapturedMessages()
     with pytest.raises(StreamsFailedError):
         sync(config, messages=messages)
     assert "resume" not in messages.state()["bookmarks"]["conversations"]
 
 
 def test_a_page_is_handed_over_before_the_next_is_asked_for(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     output, seen = io.BytesIO(), []
-    drift.before_answer = lambda _: seen.append(output.getvalue().count(b'"RECORD"'))
+    drift.on_request = lambda _: seen.append(output.getvalue().count(b'"RECORD"'))
     TapDrift(config=config, message_writer=MessageWriter(output)).sync_all()
     assert seen == [0, 100, 200]
 
@@ -270,23 +264,21 @@ def test_a_page_is_handed_over_before_the_next_is_asked_for(
 @pytest.mark.parametrize("status", [400, 404, 410])
 def test_a_page_token_that_drift_refuses_costs_pages_and_no_rows(
     status: int,
-    small: FaultyDrift,
+    small: FakeDrift,
     strict: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = cut_after(3, small, strict)
-    small.before_answer = lambda number: (
-        small.faults.append(answer(status)) if number == 2 else None
-    )
+    small.on_request = lambda number: small.faults.append(answer(status)) if number == 2 else None
     second = sync(strict, table.state)
-    assert len(second.ids()) == CONVERSATIONS - 3 * PAGE + 3
+    assert len(second.record_ids()) == CONVERSATIONS - 3 * OFFSET_PAGE_SIZE + 3
     table.load(second.all)
     assert table.missing(small) == set()
     assert "its page token is of no use any more" in caplog.text
 
 
 def test_a_refusal_that_has_nothing_to_do_with_a_resume_point_is_an_error(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults.extend([lambda handler: handler.send(handler.answer()), answer(404)])
     with pytest.raises(StreamsFailedError):
@@ -301,51 +293,51 @@ def test_a_refusal_that_has_nothing_to_do_with_a_resume_point_is_an_error(
     ],
 )
 def test_a_resume_point_of_another_filter_is_dropped(
-    change: dict[str, Any], drift: FaultyDrift, config: dict[str, Any]
+    change: dict[str, Any], drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    bounded = config | {"page_size": PAGE, "start_date": "2020-01-01"}
+    bounded = config | {"page_size": OFFSET_PAGE_SIZE, "start_date": "2020-01-01"}
     table = cut_after(3, drift, bounded)
-    wanted = sync(bounded | change).ids()
-    assert sync(bounded | change, table.state).ids() == wanted
+    wanted = sync(bounded | change).record_ids()
+    assert sync(bounded | change, table.state).record_ids() == wanted
 
 
 def test_a_forced_full_table_drops_it_and_leaves_the_bookmark(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    table = cut_after(3, drift, config | {"page_size": PAGE})
+    table = cut_after(3, drift, config | {"page_size": OFFSET_PAGE_SIZE})
     assert table.state
     bookmark = {"replication_key": "updatedAt", "replication_key_value": "2020-01-01T00:00:00Z"}
     table.state["bookmarks"]["conversations"] |= bookmark
     chosen = catalog("conversations")
-    entry(chosen)["replication_method"] = "FULL_TABLE"
+    catalog_entry(chosen)["replication_method"] = "FULL_TABLE"
     messages = sync(config, table.state, chosen)
-    assert messages.ids() == drift.ids()
+    assert messages.record_ids() == drift.conversation_ids()
     assert messages.state()["bookmarks"]["conversations"] == bookmark
 
 
 def test_a_state_of_another_version_is_walked_whole(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    table = cut_after(3, drift, config | {"page_size": PAGE})
+    table = cut_after(3, drift, config | {"page_size": OFFSET_PAGE_SIZE})
     resume(table)["version"] = 0
-    assert sync(config, table.state).ids() == drift.ids()
+    assert sync(config, table.state).record_ids() == drift.conversation_ids()
 
 
 # What the order is worth
 
 
 def test_where_the_order_breaks_all_is_read_with_one_warning(
-    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     link = "https://api.drift.com/x?page_token="
-    drift.faults.append(page(*rows(now(), 2, 1, 4), next=f"{link}a"))
+    drift.faults.append(page(*rows(now_ms(), 2, 1, 4), next=f"{link}a"))
     drift.faults.extend([page(*rows(2, 3), next=f"{link}b"), page(*rows(6, 5, 7))])
     assert requests_of(drift, config | {"start_date": "2020-01-01"}, None) == 3
     assert caplog.text.count("does not list conversations by `updatedAt`") == 1
 
 
 def test_where_the_order_breaks_the_bookmark_is_still_right(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     day = 86_400_000
     link = "https://api.drift.com/x?page_token=a"
@@ -353,16 +345,16 @@ def test_where_the_order_breaks_the_bookmark_is_still_right(
     messages = sync(config)
     bookmark = messages.state()["bookmarks"]["conversations"]["replication_key_value"]
     assert bookmark == "1970-01-10T00:00:00.000+00:00"
-    assert len(messages.ids()) == 4
+    assert len(messages.record_ids()) == 4
 
 
 def test_rows_without_a_time_are_emitted_with_one_warning(
-    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     state = sync(config).state()
-    drift.faults.append(page(*rows(now(), None, now() - 1000, None, 5)))
+    drift.faults.append(page(*rows(now_ms(), None, now_ms() - 1000, None, 5)))
     messages = sync(config, state)
-    assert messages.ids() == [0, 1, 2, 3]
+    assert messages.record_ids() == [0, 1, 2, 3]
     assert caplog.text.count("without `updatedAt`") == 1
 
 
@@ -375,7 +367,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_run_says_what_it_will_read_and_what_it_came_to(
-    drift: FaultyDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     drift.faults.append(page(*rows(86_400_000, 300_000)))
@@ -392,7 +384,7 @@ def test_a_run_says_what_it_will_read_and_what_it_came_to(
 
 
 def test_a_retry_is_a_request_too(
-    drift: FaultyDrift, config: dict[str, Any], clock: Clock, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     drift.faults.extend([answer(500)] * 2)
@@ -402,7 +394,7 @@ def test_a_retry_is_a_request_too(
 
 
 def test_requests_are_metered_at_debug(
-    drift: FaultyDrift,
+    drift: FakeDrift,
     config: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -418,7 +410,7 @@ def test_requests_are_metered_at_debug(
 
 
 def test_a_state_goes_out_every_ten_pages_and_is_in_the_sdks_form_at_the_end(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     messages = sync(config | {"page_size": 10})
     kinds = [message["type"] for message in messages.all]
@@ -426,11 +418,11 @@ def test_a_state_goes_out_every_ten_pages_and_is_in_the_sdks_form_at_the_end(
     states = [m["value"]["bookmarks"]["conversations"] for m in messages.all if "value" in m]
     assert [set(state) >= {"resume"} for state in states] == [True, True, False]
     assert "progress_markers" not in json.dumps(messages.all)
-    assert drift.ids() == messages.ids()
+    assert drift.conversation_ids() == messages.record_ids()
 
 
 def test_a_batch_is_claimed_when_it_is_written(
-    drift: FaultyDrift, config: dict[str, Any], tmp_path: Any
+    drift: FakeDrift, config: dict[str, Any], tmp_path: Any
 ) -> None:
     storage = {"root": f"file://{tmp_path}", "prefix": "batch-"}
     batch = {"encoding": {"format": "jsonl"}, "storage": storage, "batch_size": 100}
@@ -441,4 +433,4 @@ def test_a_batch_is_claimed_when_it_is_written(
     states = [m["value"]["bookmarks"]["conversations"] for m in messages.all if "value" in m]
     assert not any("resume" in state for state in states)
     assert "replication_key_value" in states[-1]
-    assert sync(config, messages.state()).ids() == drift.ids()[:1]
+    assert sync(config, messages.state()).record_ids() == drift.conversation_ids()[:1]

@@ -7,13 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import FAMILY, FaultyDrift, Table, answer, catalog, nothing, sync
-from walking import Cut, CutMessages, run_cut, unrest
+from fake_drift import FakeDrift, random_updates
+from fake_target import WALK_STREAMS, FakeTarget
+from faults import answer
+from runs import Interrupted, InterruptingMessages, catalog, sync, sync_interrupted
 
 from tap_drift.exceptions import StreamsFailedError
 
 if TYPE_CHECKING:
-    from support import Fault
+    from faults import Fault
 
 RATES = [0, 0, 0, 0, 0, 0, 0, 1]
 """A request for each conversation: so few changes, or no run would come to its end."""
@@ -29,7 +31,7 @@ TROUBLES: list[tuple[str, Fault]] = [
 
 
 @pytest.fixture
-def few(small: FaultyDrift) -> FaultyDrift:
+def few(small: FakeDrift) -> FakeDrift:
     """A few conversations, with a page that begins in the middle of those of one moment."""
     del small.account.conversations[18:]
     return small
@@ -42,88 +44,86 @@ def strict(strict: dict[str, Any]) -> dict[str, Any]:
 
 def some(chance: random.Random) -> dict[str, Any]:
     """A catalog that selects some of the streams."""
-    return catalog(*chance.sample(list(FAMILY), chance.randint(1, len(FAMILY))))
+    return catalog(*chance.sample(list(WALK_STREAMS), chance.randint(1, len(WALK_STREAMS))))
 
 
-def finish(drift: FaultyDrift, config: dict[str, Any], table: Table) -> None:
+def finish(drift: FakeDrift, config: dict[str, Any], table: FakeTarget) -> None:
     """Read everything that is left, with nothing going on any more."""
-    drift.before_answer = nothing
-    drift.faults_at.clear()
+    drift.on_request = None
+    drift.faults_by_path.clear()
     for _ in range(2):
-        table.load(sync(config, table.state, catalog(*FAMILY)).all)
+        table.load(sync(config, table.state, catalog(*WALK_STREAMS)).all)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_runs_of_any_selection_over_a_changing_account_miss_nothing(
-    seed: int, few: FaultyDrift, strict: dict[str, Any]
+    seed: int, few: FakeDrift, strict: dict[str, Any]
 ) -> None:
-    table, chance = Table(), random.Random(seed)
-    few.before_answer = unrest(few, seed, RATES)
+    table, chance = FakeTarget(), random.Random(seed)
+    few.on_request = random_updates(few, seed, RATES)
     for _ in range(3):
         table.load(sync(strict, table.state, some(chance)).all)
     finish(few, strict, table)
-    assert table.missing(few, *FAMILY) == set()
+    assert table.missing(few, *WALK_STREAMS) == set()
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_runs_cut_and_troubled_over_a_changing_account_miss_nothing(
-    seed: int, few: FaultyDrift, strict: dict[str, Any]
+    seed: int, few: FakeDrift, strict: dict[str, Any]
 ) -> None:
-    table, chance = Table(), random.Random(seed)
-    few.before_answer = unrest(few, seed, RATES)
+    table, chance = FakeTarget(), random.Random(seed)
+    few.on_request = random_updates(few, seed, RATES)
     for _ in range(6):
-        few.faults_at = dict(chance.sample(TROUBLES, chance.choice([0, 1, 1, 2])))
+        few.faults_by_path = dict(chance.sample(TROUBLES, chance.choice([0, 1, 1, 2])))
         with suppress(StreamsFailedError):
-            run_cut(strict, table, chance.randrange(2, 200), some(chance))
+            sync_interrupted(strict, table, chance.randrange(2, 200), some(chance))
     finish(few, strict, table)
-    assert table.missing(few, *FAMILY) == set()
+    assert table.missing(few, *WALK_STREAMS) == set()
 
 
-def test_a_run_cut_after_any_message_misses_nothing(
-    few: FaultyDrift, strict: dict[str, Any]
-) -> None:
+def test_a_run_cut_after_any_message_misses_nothing(few: FakeDrift, strict: dict[str, Any]) -> None:
     """Cut after every seventh, that is everywhere in the course of a page's rows."""
     del few.account.conversations[8:]
-    few.before_answer = unrest(few, 1, RATES)
+    few.on_request = random_updates(few, 1, RATES)
     takes, done = 1, False
     while not done:
-        table = Table()
-        done = run_cut(strict, table, takes, catalog("conversations", "messages"))
+        table = FakeTarget()
+        done = sync_interrupted(strict, table, takes, catalog("conversations", "messages"))
         table.load(sync(strict, table.state, catalog("conversations", "messages")).all)
-        quiet, few.before_answer = few.before_answer, nothing
+        quiet, few.on_request = few.on_request, None
         table.load(sync(strict, table.state, catalog("conversations", "messages")).all)
-        few.before_answer = quiet
+        few.on_request = quiet
         assert table.missing(few, "conversations", "messages") == set(), takes
         takes += 7
 
 
 @pytest.mark.parametrize("chosen", [["messages"], ["conversations", "messages"]])
 def test_a_state_claims_what_stands_before_it(
-    chosen: list[str], few: FaultyDrift, strict: dict[str, Any]
+    chosen: list[str], few: FakeDrift, strict: dict[str, Any]
 ) -> None:
     """Whoever stops at any STATE, and goes on from it, has everything."""
     everything = sync(strict, catalog=catalog(*chosen)).all
     states = [number for number, each in enumerate(everything) if each["type"] == "STATE"]
     assert len(states) > 3
     for number in states:
-        table = Table()
+        table = FakeTarget()
         table.load(everything[: number + 1])
         table.load(sync(strict, table.state, catalog(*chosen)).all)
         assert table.missing(few, *chosen) == set()
 
 
 def test_what_is_cut_is_asked_for_no_more_than_a_page_again(
-    few: FaultyDrift, strict: dict[str, Any]
+    few: FakeDrift, strict: dict[str, Any]
 ) -> None:
     chosen = catalog("conversations", "messages")
     whole = len(sync(strict, catalog=chosen).all)
-    table, messages = Table(), CutMessages(whole - 10)
-    with pytest.raises(Cut):
+    table, messages = FakeTarget(), InterruptingMessages(whole - 10)
+    with pytest.raises(Interrupted):
         sync(strict, catalog=chosen, messages=messages)
     table.load(messages.all)
-    written = len(table.rows)
+    written = len(table.conversations)
     few.requests.clear()
     table.load(sync(strict, table.state, chosen).all)
     assert table.missing(few, "conversations", "messages") == set()
     conversations = {path.split("?")[0] for path in few.requests if "/messages" in path}
-    assert len(conversations) == len(few.ids()) - written + 1  # the head, again
+    assert len(conversations) == len(few.conversation_ids()) - written + 1  # the head, again

@@ -9,14 +9,14 @@ from tap_drift.sync.progress import INTERVAL, Progress
 
 if TYPE_CHECKING:
     import pytest
-    from support import Clock
+    from fake_clock import FakeClock
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def test_it_speaks_now_and_then(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_speaks_now_and_then(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     progress = Progress(logging.getLogger("tap-drift"), "conversations")
     for _ in range(99):
@@ -28,7 +28,9 @@ def test_it_speaks_now_and_then(clock: Clock, caplog: pytest.LogCaptureFixture) 
     ]
 
 
-def test_it_ends_with_what_the_walk_came_to(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_ends_with_what_the_walk_came_to(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     progress = Progress(logging.getLogger("tap-drift"), "conversations")
     progress.page(37, oldest=None)

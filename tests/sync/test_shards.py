@@ -7,15 +7,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_target import FakeTarget
+from runs import CapturedMessages, catalog, sync
 from singer_sdk.exceptions import ConfigValidationError
-from support import Messages, Table, catalog, sync
 
 from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support import FaultyDrift, RunTap
+    from fake_drift import FakeDrift
+    from runs import RunTap
 
 STREAMS = ("conversations", "conversation_details", "messages", "transcripts")
 STEPS = {
@@ -52,13 +54,13 @@ def test_without_settings_there_is_one_shard_which_holds_everything() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_the_shards_union_is_the_account_and_each_row_is_in_one(
-    drift: FaultyDrift, config: dict[str, Any], count: int
+    drift: FakeDrift, config: dict[str, Any], count: int
 ) -> None:
     shards = [
         sync(config | {"shard_count": count, "shard_index": index}, catalog=catalog(*STREAMS))
         for index in range(count)
     ]
-    rows = Table()
+    rows = FakeTarget()
     for name, key in zip(STREAMS, ("id", "id", "id", "conversationId"), strict=True):
         keys = [record[key] for shard in shards for record in shard.records(name)]
         assert len(keys) == len(set(keys))
@@ -68,46 +70,49 @@ def test_the_shards_union_is_the_account_and_each_row_is_in_one(
 
 
 def test_a_shard_asks_for_its_own_conversations_alone(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     shard = Shard(1, 4)
     messages = sync(
         config | {"shard_count": 4, "shard_index": 1}, catalog=catalog("conversations", "messages")
     )
-    own = [number for number in drift.ids() if shard.holds(number)]
-    assert messages.ids() == own
+    own = [number for number in drift.conversation_ids() if shard.holds(number)]
+    assert messages.record_ids() == own
     asked = [path.split("/")[2].split("?")[0] for path in drift.requests if "/messages" in path]
     assert {int(number) for number in asked} == set(own)
-    assert drift.asked("/conversations/list") == 3  # every shard walks the whole listing
+    assert drift.count_requests("/conversations/list") == 3  # every shard walks the whole listing
 
 
 def test_what_is_of_no_conversation_is_read_by_the_first_shard(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    def run(index: int) -> Messages:
+    def run(index: int) -> CapturedMessages:
         settings = {"shard_count": 2, "shard_index": index, "emit_activate_version_messages": True}
         return sync(config | settings, catalog=catalog("users", "meetings"))
 
     first, second = run(0), run(1)
     assert len(first.records("users")) == len(drift.account.users)
     assert {message["type"] for message in second.all} == {"SCHEMA", "STATE"}
-    assert drift.asked("/users/list") == 1
+    assert drift.count_requests("/users/list") == 1
 
 
-def test_each_shard_goes_on_from_its_own_state(drift: FaultyDrift, config: dict[str, Any]) -> None:
+def test_each_shard_goes_on_from_its_own_state(drift: FakeDrift, config: dict[str, Any]) -> None:
     """Over an account that changes, cut or not: the tables of all shards hold all of it."""
     taken = catalog("conversations", "messages")
     shards = [config | {"shard_count": 3, "shard_index": index} for index in range(3)]
-    rows = Table()
+    rows = FakeTarget()
     states: list[Any] = [None] * 3
     for turn in range(4):
         for index, settings in enumerate(shards):
             messages = sync(settings, state=states[index], catalog=taken).all
-            whole = Table()
+            whole = FakeTarget()
             whole.tables, whole.state = rows.tables, states[index]
             whole.load(messages[: -9 * (turn % 2) or None])
             states[index] = whole.state
-            drift.say(drift.ids()[-1 - 7 * turn - index], 1_780_000_000_000 + 1000 * turn + index)
+            drift.add_message(
+                drift.conversation_ids()[-1 - 7 * turn - index],
+                1_780_000_000_000 + 1000 * turn + index,
+            )
     for index, settings in enumerate(shards):
         rows.load(sync(settings, state=states[index], catalog=taken).all)
     assert not rows.missing(drift, "conversations", "messages")
@@ -122,14 +127,14 @@ def test_each_shard_goes_on_from_its_own_state(drift: FaultyDrift, config: dict[
     ],
 )
 def test_the_state_of_another_share_is_refused(
-    tap: RunTap, config: dict[str, Any], tmp_path: Path, settings: dict[str, Any], ours: str
+    run_tap: RunTap, config: dict[str, Any], tmp_path: Path, settings: dict[str, Any], ours: str
 ) -> None:
     state = sync(config | {"shard_count": 4, "shard_index": 1}).state()
     (tmp_path / "state.json").write_text(json.dumps(state))
     environment: dict[str, Any] = {
         f"TAP_DRIFT_{name.upper()}": str(value) for name, value in settings.items()
     }
-    run = tap("--config=ENV", f"--state={tmp_path}/state.json", **environment)
+    run = run_tap("--config=ENV", f"--state={tmp_path}/state.json", **environment)
     assert run.returncode == 1
     assert not run.stdout
     assert (
@@ -140,7 +145,7 @@ def test_the_state_of_another_share_is_refused(
 
 
 def test_shards_can_go_on_from_the_state_of_the_whole_account(
-    drift: FaultyDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     whole = sync(config).state()
     requests = len(drift.requests)

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from runs import CapturedMessages, sync
 from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
-from support import Messages, sync
 
 from tap_drift.sync.writer import MessageWriter
 
@@ -108,7 +108,7 @@ def test_between_lines_it_is_done_at_once(output: Output) -> None:
 
 
 def test_a_streams_records_take_the_short_way(config: dict[str, Any]) -> None:
-    class Counting(Messages):
+    class Counting(CapturedMessages):
         short = 0
 
         def write_record(self, *message: Any) -> None:

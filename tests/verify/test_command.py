@@ -8,17 +8,18 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import TOKEN
+from fake_drift import TOKEN
 
 if TYPE_CHECKING:
-    from support import FaultyDrift, RunTap
+    from fake_drift import FakeDrift
+    from runs import RunTap
 
 COMMAND = [sys.executable, "-c", "from tap_drift.verify.command import run; run()"]
 MORE_THAN_A_PIPE_HOLDS = b'{"type": "STATE", "value": {}}\n' * 10_000
 
 
 def verify(
-    drift: FaultyDrift, *arguments: str, given: bytes, token: str = TOKEN
+    drift: FakeDrift, *arguments: str, given: bytes, token: str = TOKEN
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command between two pipes; fails if it leaves the first before its end."""
     ours = {"TAP_DRIFT_ACCESS_TOKEN": token, "TAP_DRIFT_API_URL": drift.url}
@@ -37,9 +38,9 @@ def verify(
 
 
 def test_between_two_pipes_the_report_stays_out_of_the_target(
-    drift: FaultyDrift, tap: RunTap
+    drift: FakeDrift, run_tap: RunTap
 ) -> None:
-    run = verify(drift, "--config=ENV", given=tap("--config=ENV").stdout.encode())
+    run = verify(drift, "--config=ENV", given=run_tap("--config=ENV").stdout.encode())
     assert run.returncode == 0
     assert run.stdout == b""
     assert b"\nWHOLE: " in run.stderr
@@ -55,7 +56,7 @@ def test_between_two_pipes_the_report_stays_out_of_the_target(
     ],
 )
 def test_whatever_is_wrong_the_input_is_read_to_its_end(
-    arguments: list[str], token: str, status: int, complaint: bytes, drift: FaultyDrift
+    arguments: list[str], token: str, status: int, complaint: bytes, drift: FakeDrift
 ) -> None:
     run = verify(drift, *arguments, given=MORE_THAN_A_PIPE_HOLDS, token=token)
     assert run.returncode == status
@@ -64,8 +65,8 @@ def test_whatever_is_wrong_the_input_is_read_to_its_end(
     assert b"two words" not in run.stderr
 
 
-def test_a_refused_token_is_one_sentence(drift: FaultyDrift, tap: RunTap) -> None:
-    given = tap("--config=ENV").stdout.encode()
+def test_a_refused_token_is_one_sentence(drift: FakeDrift, run_tap: RunTap) -> None:
+    given = run_tap("--config=ENV").stdout.encode()
     run = verify(drift, "--config=ENV", given=given, token="wrong-token")
     assert run.returncode == 1
     said = [line for line in run.stderr.decode().splitlines() if line.startswith("drift-verify")]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from support import TOKEN, FaultyDrift, FaultyHandler, answer, sync
+from fake_drift import TOKEN, FakeDrift, FakeDriftHandler
+from faults import answer
+from runs import sync
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.tap import TapDrift
@@ -33,14 +35,14 @@ def now() -> int:
 
 
 @pytest.fixture
-def drift() -> Iterator[FaultyDrift]:
+def drift() -> Iterator[FakeDrift]:
     """A small account in which everything can be met."""
-    with FaultyDrift(Account.from_seed(40, seed=3)) as server:
+    with FakeDrift(Account.from_seed(40, seed=3)) as server:
         yield server
 
 
 @pytest.fixture
-def config(drift: FaultyDrift) -> dict[str, Any]:
+def config(drift: FakeDrift) -> dict[str, Any]:
     """Settings of which every page size makes several pages."""
     return {"access_token": TOKEN, "api_url": drift.url, "page_size": 7}
 
@@ -149,7 +151,7 @@ def test_a_record_that_did_not_arrive_is_missing(
 
 
 def test_a_conversation_without_messages_misses_none(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     silent = [c for c in drift.account.conversations if not drift.account.messages(c)]
     assert silent
@@ -157,13 +159,13 @@ def test_a_conversation_without_messages_misses_none(
 
 
 def test_what_the_account_did_since_is_not_missing(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config)
     account = drift.account
     spoken, closed, deleted = (c["id"] for c in account.conversations[10:13])
-    drift.say(spoken, now())
-    drift.update(closed, now(), status="closed")
+    drift.add_message(spoken, now())
+    drift.update_conversation(closed, now(), status="closed")
     account.conversations[:] = [c for c in account.conversations if c["id"] != deleted]
     new = {"id": 9_000_000_001, "status": "open", "createdAt": now(), "updatedAt": now()}
     account.conversations.insert(0, new)
@@ -190,11 +192,11 @@ def test_an_older_version_than_there_was_is_stale(
 
 
 def test_the_messages_of_a_conversation_that_moved_away_under_the_run_come_with_the_next(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config)
-    moved = drift.ids()[-1]
-    drift.update(moved, now())
+    moved = drift.conversation_ids()[-1]
+    drift.update_conversation(moved, now())
     outcome = verify([m for m in messages if not _is_of(m, moved)])
     assert outcome.status == 0, outcome.text
     assert outcome.only("conversations") == {"new": 1}
@@ -206,12 +208,12 @@ def _is_of(message: dict[str, Any], conversation: int) -> bool:
 
 
 def test_an_old_message_is_missing_also_from_a_conversation_that_changed_since(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config, "messages")
     spoken = next(c for c in drift.account.conversations if len(drift.account.messages(c)) > 2)
     lost = drift.account.messages(spoken)[1]["id"]
-    said = drift.say(spoken["id"], now())
+    said = drift.add_message(spoken["id"], now())
     outcome = verify([m for m in messages if m.get("record", {}).get("id") != lost])
     assert outcome.only("messages") == {"missing": 1, "new": 1}
     assert [each["id"] for each in outcome.missing if each["stream"] == "messages"] == [lost]
@@ -219,16 +221,16 @@ def test_an_old_message_is_missing_also_from_a_conversation_that_changed_since(
 
 
 def test_what_moves_while_drift_is_asked_is_neither_gone_nor_missing(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config)
-    before, last = len(drift.requests), drift.ids()[-1]
+    before, last = len(drift.requests), drift.conversation_ids()[-1]
 
     def move(request: int) -> None:
         if request == before + 12:  # after the first page of the listing
-            drift.update(last, now(), status="open")
+            drift.update_conversation(last, now(), status="open")
 
-    drift.before_answer = move
+    drift.on_request = move
     outcome = verify(messages)
     listings = [path for path in drift.requests[before:] if path.startswith("/conversations/list")]
     assert f"/conversations/{last}" in drift.requests[before:]
@@ -243,12 +245,12 @@ def test_what_moves_while_drift_is_asked_is_neither_gone_nor_missing(
 
 
 def test_who_is_referred_to_and_not_in_drift_is_named_and_not_missing(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     strangers = [{"type": "user", "id": 5, "bot": False}, {"type": "contact", "id": 6}]
-    spoken = drift.ids()[0]
+    spoken = drift.conversation_ids()[0]
     for stranger in strangers:
-        drift.say(spoken, now())
+        drift.add_message(spoken, now())
         drift.account.said[spoken][-1]["author"] = stranger
     outcome = verify(extract(config))
     assert outcome.status == 0, outcome.text
@@ -259,7 +261,7 @@ def test_who_is_referred_to_and_not_in_drift_is_named_and_not_missing(
 
 
 def test_streams_that_were_not_taken_are_said_and_not_asked_for(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config, "conversations")
     before = len(drift.requests)
@@ -274,7 +276,7 @@ def test_streams_that_were_not_taken_are_said_and_not_asked_for(
 
 
 def test_without_conversations_their_listing_is_not_read(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config, "users")
     before = len(drift.requests)
@@ -283,11 +285,11 @@ def test_without_conversations_their_listing_is_not_read(
 
 
 def test_the_runs_of_an_account_are_whole_together(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     first = extract(config)
     state = next(m["value"] for m in reversed(first) if m["type"] == "STATE")
-    drift.say(drift.ids()[20], now())
+    drift.add_message(drift.conversation_ids()[20], now())
     second = extract(config, state=state)
     outcome = verify(first + second)
     assert outcome.status == 0, outcome.text
@@ -298,13 +300,13 @@ def test_the_runs_of_an_account_are_whole_together(
 
 
 def test_what_the_last_run_should_have_had_is_missing(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     """Though it is newer than the first run."""
     config["lookback_seconds"] = 0
     first = extract(config, "conversations")
-    changed = drift.ids()[20]
-    drift.update(changed, now())
+    changed = drift.conversation_ids()[20]
+    drift.update_conversation(changed, now())
     state = next(m["value"] for m in reversed(first) if m["type"] == "STATE")
     second = extract(config, "conversations", state=state)
     kept = [m for m in second if m.get("record", {}).get("id") != changed]
@@ -356,7 +358,7 @@ def test_streams_of_others_are_named(
     assert "Not compared: pets" in outcome.text
 
 
-class MiscountingHandler(FaultyHandler):
+class MiscountingHandler(FakeDriftHandler):
     """Counts two more open conversations than the listing has."""
 
     def answer(self) -> Answer:
@@ -367,7 +369,7 @@ class MiscountingHandler(FaultyHandler):
 
 
 def test_a_listing_that_lacks_what_drift_counts_is_not_whole(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config, "conversations")
     drift.RequestHandlerClass = MiscountingHandler
@@ -377,17 +379,17 @@ def test_a_listing_that_lacks_what_drift_counts_is_not_whole(
 
 
 def test_so_many_updates_explain_so_many_differences(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config, "conversations")
-    for conversation in drift.ids()[:2]:
-        drift.update(conversation, now())
+    for conversation in drift.conversation_ids()[:2]:
+        drift.update_conversation(conversation, now())
     drift.RequestHandlerClass = MiscountingHandler
     assert verify(messages).status == 0
 
 
 def test_where_drift_has_no_counts_the_listing_has_to_do(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     messages = extract(config, "conversations")
     drift.account.gone.add("/conversations/stats")
@@ -399,7 +401,7 @@ def test_where_drift_has_no_counts_the_listing_has_to_do(
 
 @pytest.mark.parametrize("setting", ["statuses", "start_date"])
 def test_the_settings_narrow_what_is_asked_for_too(
-    setting: str, drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    setting: str, drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     moment = from_epoch_ms(drift.account.conversations[20]["updatedAt"])
     config |= {"statuses": ["open"]} if setting == "statuses" else {"start_date": moment}
@@ -407,14 +409,14 @@ def test_the_settings_narrow_what_is_asked_for_too(
     number = sum(m["type"] == "RECORD" and m["stream"] == "conversations" for m in messages)
     assert 0 < number < 40
     opened = next(c for c in drift.account.conversations if c["status"] == "open")
-    drift.update(opened["id"], now(), status="closed")
+    drift.update_conversation(opened["id"], now(), status="closed")
     outcome = verify(messages)
     assert outcome.status == 0, outcome.text
     assert outcome.only("conversations") == {"changed": 1}
 
 
 def test_a_stream_that_cannot_be_asked_for_is_an_error_in_words(
-    drift: FaultyDrift,
+    drift: FakeDrift,
     config: dict[str, Any],
     verify: Callable[[Said], Outcome],
     caplog: pytest.LogCaptureFixture,
@@ -427,13 +429,13 @@ def test_a_stream_that_cannot_be_asked_for_is_an_error_in_words(
 
 
 def test_a_contact_that_no_conversation_names_is_not_missing(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     """Somebody else than the visitor wrote; the tap does not ask for such contacts."""
-    spoken = drift.ids()[0]
-    drift.say(spoken, now() - 10**7)
+    spoken = drift.conversation_ids()[0]
+    drift.add_message(spoken, now() - 10**7)
     drift.account.said[spoken][-1]["author"] = {"type": "contact", "id": 6}
-    drift.faults_at["/contacts/6"] = answer(body={"data": {"id": 6}})
+    drift.faults_by_path["/contacts/6"] = answer(body={"data": {"id": 6}})
     outcome = verify(extract(config))
     assert outcome.status == 0
     assert outcome.table["contacts"]["unasked"] == 1
@@ -441,7 +443,7 @@ def test_a_contact_that_no_conversation_names_is_not_missing(
 
 
 def test_runs_of_different_streams_are_judged_by_their_own_beginnings(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     long_ago = {"time_extracted": "2020-01-01T00:00:00+00:00"}
     first = [message | long_ago for message in extract(config, "conversations")]
@@ -456,22 +458,22 @@ def test_runs_of_different_streams_are_judged_by_their_own_beginnings(
 
 @pytest.mark.usefixtures("clock")
 def test_counts_that_cannot_be_read_are_not_compared(
-    drift: FaultyDrift,
+    drift: FakeDrift,
     config: dict[str, Any],
     verify: Callable[[Said], Outcome],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     said = extract(config, "conversations")
-    drift.faults_at["/conversations/stats"] = answer(body={"counts": {}})
+    drift.faults_by_path["/conversations/stats"] = answer(body={"counts": {}})
     assert verify(said).status == 0
     assert "Drift's own counts could not be read" in caplog.text
 
 
 def test_a_stream_that_cannot_be_asked_for_leaves_the_others_compared(
-    drift: FaultyDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
+    drift: FakeDrift, config: dict[str, Any], verify: Callable[[Said], Outcome]
 ) -> None:
     said = extract(config, "conversations", "messages", "contacts")
-    drift.faults_at["/contacts/"] = answer(403)
+    drift.faults_by_path["/contacts/"] = answer(403)
     outcome = verify(said)
     assert outcome.status == 1
     assert "\ncontacts: could not be asked for\n" in outcome.text
