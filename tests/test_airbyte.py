@@ -1,4 +1,4 @@
-"""`source-drift`, in Airbyte's protocol: the same records and the same state as the tap's."""
+"""Tests of `source-drift`: the tap as an Airbyte source connector."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from airbyte_protocol.models import AirbyteMessage
+from jsonschema import Draft7Validator
 from fake_target import FakeTarget
 from faults import answer
-from jsonschema import Draft7Validator
 from runs import catalog, sync
 
 from tap_drift.settings import SETTINGS
@@ -23,82 +23,91 @@ if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
 SOURCE = str(Path(sys.executable).with_name("source-drift"))
-FAMILY = ("conversations", "conversation_details", "messages", "transcripts", "contacts")
+INCREMENTAL = ("conversations", "conversation_details", "messages", "transcripts", "contacts")
 
 
-class Said(list[dict[str, Any]]):
-    """What a source said, message by message, each checked against Airbyte's models."""
+class SourceOutput(list[dict[str, Any]]):
+    """The messages and the exit code of a source; validates each message with Airbyte's models."""
 
-    def __init__(self, output: str, code: int) -> None:
-        super().__init__(json.loads(line) for line in output.splitlines())
+    def __init__(self, stdout: str, exit_code: int) -> None:
+        super().__init__(json.loads(line) for line in stdout.splitlines())
         for message in self:
             AirbyteMessage.model_validate(message)
-        self.code = code
+        self.exit_code = exit_code
 
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        """The content of all messages of a type."""
-        return [message[kind.lower()] for message in self if message["type"] == kind]
+    def of_type(self, message_type: str) -> list[dict[str, Any]]:
+        """The content of each message of a type."""
+        key = message_type.lower()
+        return [message[key] for message in self if message["type"] == message_type]
 
-    def outcome(self) -> Any:
-        """What a check came to."""
-        [outcome] = [
-            each["connectionStatus"] for each in self if each["type"] == "CONNECTION_STATUS"
+    def connection_status(self) -> Any:
+        [status] = [
+            message["connectionStatus"]
+            for message in self
+            if message["type"] == "CONNECTION_STATUS"
         ]
-        return outcome
+        return status
 
     def records(self, stream: str) -> list[dict[str, Any]]:
-        return [each["data"] for each in self.of("RECORD") if each["stream"] == stream]
+        return [record["data"] for record in self.of_type("RECORD") if record["stream"] == stream]
 
-    def states(self) -> list[dict[str, Any]]:
-        """The last state of each stream, as Airbyte gives it back."""
-        last = {state["stream"]["stream_descriptor"]["name"]: state for state in self.of("STATE")}
+    def states(self, stream: str) -> list[dict[str, Any]]:
+        states = self.of_type("STATE")
+        return [each for each in states if each["stream"]["stream_descriptor"]["name"] == stream]
+
+    def last_states(self) -> list[dict[str, Any]]:
+        """The last state of each stream, in the format of `--state`."""
+        last = {
+            state["stream"]["stream_descriptor"]["name"]: state for state in self.of_type("STATE")
+        }
         return [{"type": "STREAM", "stream": state["stream"]} for state in last.values()]
 
     def statuses(self, stream: str) -> list[str]:
-        traces = [each["stream_status"] for each in self.of("TRACE") if "stream_status" in each]
+        traces = [
+            trace["stream_status"] for trace in self.of_type("TRACE") if "stream_status" in trace
+        ]
         return [each["status"] for each in traces if each["stream_descriptor"]["name"] == stream]
 
     def errors(self) -> list[tuple[str | None, str, str]]:
-        """Of each error: the stream, the failure type, the sentence."""
-        errors = [each["error"] for each in self.of("TRACE") if "error" in each]
+        """Stream name, failure type and message of each error."""
+        errors = [trace["error"] for trace in self.of_type("TRACE") if "error" in trace]
         return [
             (
-                (each.get("stream_descriptor") or {}).get("name"),
-                each["failure_type"],
-                each["message"],
+                (error.get("stream_descriptor") or {}).get("name"),
+                error["failure_type"],
+                error["message"],
             )
-            for each in errors
+            for error in errors
         ]
 
 
 class RunSource(Protocol):
-    """Runs the command as Airbyte does."""
+    """Runs a subcommand of `source-drift`; each keyword becomes a JSON file and an option."""
 
-    def __call__(self, command: str, **files: Any) -> Said: ...
+    def __call__(self, command: str, **files: Any) -> SourceOutput: ...
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> RunSource:
-    def run(command: str, **files: Any) -> Said:
+    def run(command: str, **files: Any) -> SourceOutput:
         for name, content in files.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(content))
         options = [word for name in files for word in (f"--{name}", f"{name}.json")]
-        run = subprocess.run(
+        process = subprocess.run(
             [SOURCE, command, *options],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert not run.stderr
-        return Said(run.stdout, run.returncode)
+        assert not process.stderr
+        return SourceOutput(process.stdout, process.returncode)
 
     return run
 
 
 @pytest.fixture
-def signed_in(drift: FakeDrift) -> dict[str, Any]:
-    """Settings as Airbyte gives them."""
+def airbyte_config(drift: FakeDrift) -> dict[str, Any]:
     return {
         "credentials": {"auth_type": "access_token", "access_token": drift.token},
         "api_url": drift.url,
@@ -106,41 +115,42 @@ def signed_in(drift: FakeDrift) -> dict[str, Any]:
     }
 
 
-def configured(
-    *names: str, mode: str = "incremental", generation: int | None = None
+def configured_catalog(
+    *names: str, mode: str = "incremental", generation_id: int | None = None
 ) -> dict[str, Any]:
-    """A configured catalog."""
     return {
         "streams": [
             {
                 "stream": {"name": name, "json_schema": {}, "supported_sync_modes": [mode]},
                 "sync_mode": mode,
                 "destination_sync_mode": "append",
-                "generation_id": generation,
+                "generation_id": generation_id,
             }
             for name in names
         ]
     }
 
 
-def test_the_spec_has_every_setting_and_marks_the_secrets(source: RunSource) -> None:
-    [spec] = source("spec").of("SPEC")
-    form = spec["connectionSpecification"]
-    Draft7Validator.check_schema(form)
-    ways = form["properties"]["credentials"]["oneOf"]
-    asked = [way["properties"] for way in ways]
+def test_spec_lists_every_setting_and_marks_secrets(source: RunSource) -> None:
+    [spec] = source("spec").of_type("SPEC")
+    schema = spec["connectionSpecification"]
+    Draft7Validator.check_schema(schema)
+    properties = schema["properties"]
+    credentials = {
+        name: setting
+        for option in properties["credentials"]["oneOf"]
+        for name, setting in option["properties"].items()
+    }
     settings = SETTINGS.to_dict()["properties"]
-    names = {name for way in asked for name in way} | set(form["properties"])
+    names = {*credentials, *properties}
     assert names - {"auth_type", "credentials"} == set(settings)
-    secret = {n for way in asked for n, kind in way.items() if kind.get("airbyte_secret")}
-    assert secret == {name for name, kind in settings.items() if kind.get("secret")}
-    assert [kind["order"] for kind in form["properties"].values()] == [
-        *range(len(form["properties"]))
-    ]
+    secret = {name for name, setting in credentials.items() if setting.get("airbyte_secret")}
+    assert secret == {name for name, setting in settings.items() if setting.get("secret")}
+    assert [setting["order"] for setting in properties.values()] == [*range(len(properties))]
 
 
 @pytest.mark.parametrize(
-    ("credentials", "fits"),
+    ("credentials", "is_valid"),
     [
         ({"auth_type": "access_token", "access_token": "t"}, True),
         (
@@ -151,21 +161,23 @@ def test_the_spec_has_every_setting_and_marks_the_secrets(source: RunSource) -> 
         ({"auth_type": "access_token"}, False),
     ],
 )
-def test_the_spec_takes_a_token_or_an_oauth_app(
-    source: RunSource, credentials: dict[str, str], *, fits: bool
+def test_spec_accepts_token_or_oauth_credentials(
+    source: RunSource, credentials: dict[str, str], *, is_valid: bool
 ) -> None:
-    [spec] = source("spec").of("SPEC")
-    form = Draft7Validator(spec["connectionSpecification"])
-    assert form.is_valid({"credentials": credentials}) == fits
+    [spec] = source("spec").of_type("SPEC")
+    validator = Draft7Validator(spec["connectionSpecification"])
+    assert validator.is_valid({"credentials": credentials}) == is_valid
 
 
-def test_check_says_that_it_works(source: RunSource, signed_in: dict[str, Any]) -> None:
-    said = source("check", config=signed_in)
-    assert said.outcome() == {"status": "SUCCEEDED"}
+def test_check_with_valid_config_succeeds(
+    source: RunSource, airbyte_config: dict[str, Any]
+) -> None:
+    output = source("check", config=airbyte_config)
+    assert output.connection_status() == {"status": "SUCCEEDED"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "reason"),
     [
         ({"credentials": {"access_token": "wrong"}}, "Drift refused the token (401"),
         ({"credentials": {}}, "`access_token` is missing"),
@@ -173,129 +185,148 @@ def test_check_says_that_it_works(source: RunSource, signed_in: dict[str, Any]) 
         ({"api_url": "http://127.0.0.1:1"}, "Connection refused"),
     ],
 )
-def test_check_says_what_is_wrong(
-    source: RunSource, signed_in: dict[str, Any], changes: dict[str, Any], why: str
+def test_check_with_invalid_config_reports_the_reason(
+    source: RunSource, airbyte_config: dict[str, Any], changes: dict[str, Any], reason: str
 ) -> None:
-    said = source("check", config=signed_in | changes)
-    outcome = said.outcome()
-    assert outcome["status"] == "FAILED"
-    assert why in outcome["message"]
-    assert said.code == 0
+    output = source("check", config=airbyte_config | changes)
+    status = output.connection_status()
+    assert status["status"] == "FAILED"
+    assert reason in status["message"]
+    assert output.exit_code == 0
 
 
-def test_discover_says_what_singers_catalog_says(source: RunSource) -> None:
-    [found] = source("discover", config={}).of("CATALOG")
-    streams = {each["name"]: each for each in found["streams"]}
-    singers = {each["tap_stream_id"]: each for each in catalog()["streams"]}
-    assert set(streams) == set(singers)
+def test_discover_matches_the_singer_catalog(source: RunSource) -> None:
+    [discovered] = source("discover", config={}).of_type("CATALOG")
+    streams = {stream["name"]: stream for stream in discovered["streams"]}
+    singer_streams = {stream["tap_stream_id"]: stream for stream in catalog()["streams"]}
+    assert set(streams) == set(singer_streams)
     for name, stream in streams.items():
-        keys = [[key] for key in singers[name]["key_properties"]]
-        assert stream["source_defined_primary_key"] == keys
-        assert stream["json_schema"]["properties"] == singers[name]["schema"]["properties"]
-        assert stream["is_resumable"] == (name in FAMILY)
-        modes = ["full_refresh", "incremental"] if name in FAMILY else ["full_refresh"]
+        singer = singer_streams[name]
+        primary_key = [[key] for key in singer["key_properties"]]
+        assert stream["source_defined_primary_key"] == primary_key
+        assert stream["json_schema"]["properties"] == singer["schema"]["properties"]
+
+
+def test_discover_marks_incremental_streams(source: RunSource) -> None:
+    [discovered] = source("discover", config={}).of_type("CATALOG")
+    streams = {stream["name"]: stream for stream in discovered["streams"]}
+    for name, stream in streams.items():
+        is_incremental = name in INCREMENTAL
+        modes = ["full_refresh", "incremental"] if is_incremental else ["full_refresh"]
         assert stream["supported_sync_modes"] == modes
+        assert stream["is_resumable"] == is_incremental
     assert streams["conversations"]["default_cursor_field"] == ["updatedAt"]
     assert streams["messages"]["source_defined_cursor"]
 
 
-def test_read_gives_the_taps_records(
-    source: RunSource, signed_in: dict[str, Any], config: dict[str, Any]
+def test_read_emits_the_records_of_the_tap(
+    source: RunSource, airbyte_config: dict[str, Any], config: dict[str, Any]
 ) -> None:
-    everything = [each["tap_stream_id"] for each in catalog()["streams"]]
-    said = source("read", config=signed_in, catalog=configured(*everything, mode="full_refresh"))
-    taps = sync(config, catalog=catalog())
-    assert said.code == 0
-    assert not said.errors()
-    for name in set(everything) - {"meetings"}:
-        assert said.records(name) == taps.records(name)
-        assert said.statuses(name) == ["STARTED", "RUNNING", "COMPLETE"]
+    names = [stream["tap_stream_id"] for stream in catalog()["streams"]]
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog(*names, mode="full_refresh")
+    )
+    singer_output = sync(config, catalog=catalog())
+    assert output.exit_code == 0
+    assert not output.errors()
+    for name in set(names) - {"meetings"}:
+        assert output.records(name) == singer_output.records(name)
+        assert output.statuses(name) == ["STARTED", "RUNNING", "COMPLETE"]
 
 
-def test_every_record_stands_in_one_state_of_its_stream(
-    source: RunSource, signed_in: dict[str, Any]
-) -> None:
+def test_states_count_every_record_once(source: RunSource, airbyte_config: dict[str, Any]) -> None:
     names = ("conversations", "messages", "users")
-    said = source("read", config=signed_in, catalog=configured(*names))
+    output = source("read", config=airbyte_config, catalog=configured_catalog(*names))
     for name in names:
-        states = [
-            each for each in said.of("STATE") if each["stream"]["stream_descriptor"]["name"] == name
-        ]
-        counted = sum(each["sourceStats"]["recordCount"] for each in states)
-        assert counted == len(said.records(name)) > 0
+        counts = [state["sourceStats"]["recordCount"] for state in output.states(name)]
+        assert sum(counts) == len(output.records(name)) > 0
 
 
-def test_a_second_read_goes_on_from_the_first(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
+def test_second_read_requests_only_updates(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    wanted = configured("conversations", "messages")
-    first = source("read", config=signed_in, catalog=wanted)
+    configured = configured_catalog("conversations", "messages")
+    first = source("read", config=airbyte_config, catalog=configured)
     drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000)
-    requests = len(drift.requests)
-    second = source("read", config=signed_in, catalog=wanted, state=first.states())
+    requests_before = len(drift.requests)
+    second = source("read", config=airbyte_config, catalog=configured, state=first.last_states())
     assert second.records("conversations")[0]["id"] == drift.conversation_ids()[0]
-    assert len(drift.requests) - requests < 6
+    assert len(drift.requests) - requests_before < 6
 
 
-def test_a_read_that_was_cut_goes_on_from_any_of_its_states(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
+def test_interrupted_read_resumes_from_any_state(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    wanted = configured("conversations", "messages")
-    whole = source("read", config=signed_in, catalog=wanted)
-    cuts = [n for n, message in enumerate(whole, start=1) if message["type"] == "STATE"]
-    for cut in cuts[1:-2:2]:
-        first = Said("\n".join(map(json.dumps, whole[:cut])), 0)
-        requests = len(drift.requests)
-        second = source("read", config=signed_in, catalog=wanted, state=first.states())
-        rows = FakeTarget()
-        for said in (first, second):
-            singers = [
-                {"type": "RECORD", "stream": each["stream"], "record": each["data"]}
-                for each in said.of("RECORD")
+    configured = configured_catalog("conversations", "messages")
+    whole = source("read", config=airbyte_config, catalog=configured)
+    ends = [n for n, message in enumerate(whole, start=1) if message["type"] == "STATE"]
+    for end in ends[1:-2:2]:
+        first = SourceOutput("\n".join(map(json.dumps, whole[:end])), 0)
+        requests_before = len(drift.requests)
+        second = source(
+            "read", config=airbyte_config, catalog=configured, state=first.last_states()
+        )
+        target = FakeTarget()
+        for output in (first, second):
+            singer_records = [
+                {"type": "RECORD", "stream": record["stream"], "record": record["data"]}
+                for record in output.of_type("RECORD")
             ]
-            rows.load([*singers, {"type": "STATE", "value": {}}])
-        assert not rows.missing(drift, "conversations", "messages")
-        assert len(drift.requests) - requests < len(drift.conversation_ids())
+            target.load([*singer_records, {"type": "STATE", "value": {}}])
+        assert not target.missing(drift, "conversations", "messages")
+        assert len(drift.requests) - requests_before < len(drift.conversation_ids())
 
 
-def test_a_full_refresh_begins_anew_whatever_state_there_is(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
+def test_full_refresh_ignores_the_state_of_a_finished_sync(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    wanted = configured("conversations", mode="full_refresh", generation=3)
-    first = source("read", config=signed_in, catalog=wanted)
-    second = source("read", config=signed_in, catalog=wanted, state=first.states())
+    configured = configured_catalog("conversations", mode="full_refresh", generation_id=3)
+    first = source("read", config=airbyte_config, catalog=configured)
+    second = source("read", config=airbyte_config, catalog=configured, state=first.last_states())
     assert len(second.records("conversations")) == len(drift.conversation_ids())
 
 
-@pytest.mark.parametrize(("generation", "rows"), [(3, 51), (4, 250), (None, 250)])
-def test_a_full_refresh_that_was_cut_goes_on_if_it_is_still_the_same(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any], generation: Any, rows: int
+@pytest.mark.parametrize(("generation_id", "rows"), [(3, 51), (4, 250), (None, 250)])
+def test_interrupted_refresh_resumes_only_its_own_generation(
+    source: RunSource,
+    drift: FakeDrift,
+    airbyte_config: dict[str, Any],
+    generation_id: Any,
+    rows: int,
 ) -> None:
-    wanted = configured("conversations", "messages", mode="full_refresh", generation=3)
-    whole = source("read", config=signed_in, catalog=wanted)
-    states = [each for each in whole.of("STATE") if "resume" in each["stream"]["stream_state"]]
-    cut = [{"type": "STREAM", "stream": each["stream"]} for each in states[-2:]]
-    again = configured("conversations", "messages", mode="full_refresh", generation=generation)
-    second = source("read", config=signed_in, catalog=again, state=cut)
+    configured = configured_catalog(
+        "conversations", "messages", mode="full_refresh", generation_id=3
+    )
+    whole = source("read", config=airbyte_config, catalog=configured)
+    resume_points = [
+        state for state in whole.of_type("STATE") if "resume" in state["stream"]["stream_state"]
+    ]
+    states = [{"type": "STREAM", "stream": state["stream"]} for state in resume_points[-2:]]
+    next_catalog = configured_catalog(
+        "conversations", "messages", mode="full_refresh", generation_id=generation_id
+    )
+    second = source("read", config=airbyte_config, catalog=next_catalog, state=states)
     assert len(second.records("conversations")) == rows
     assert second.records("conversations")[-1]["id"] == drift.conversation_ids()[-1]
 
 
-def test_a_stream_that_fails_is_incomplete_and_the_others_are_not(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
+def test_failed_stream_is_incomplete_and_others_complete(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
     drift.faults_by_path["/users/list"] = answer(403)
-    said = source("read", config=signed_in, catalog=configured("conversations", "users"))
-    assert said.code == 1
-    assert said.statuses("users") == ["STARTED", "INCOMPLETE"]
-    assert said.statuses("conversations") == ["STARTED", "RUNNING", "COMPLETE"]
-    [(stream, kind, sentence)] = said.errors()
-    assert (stream, kind) == ("users", "config_error")
-    assert sentence.startswith("Drift refused the token (403 on /users/list)")
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog("conversations", "users")
+    )
+    assert output.exit_code == 1
+    assert output.statuses("users") == ["STARTED", "INCOMPLETE"]
+    assert output.statuses("conversations") == ["STARTED", "RUNNING", "COMPLETE"]
+    [(stream, failure_type, message)] = output.errors()
+    assert (stream, failure_type) == ("users", "config_error")
+    assert message.startswith("Drift refused the token (403 on /users/list)")
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"),
+    ("fault", "failure_type"),
     [
         (answer(401), "config_error"),
         (answer(302, Location="http://elsewhere.example"), "config_error"),
@@ -304,51 +335,57 @@ def test_a_stream_that_fails_is_incomplete_and_the_others_are_not(
         (answer(200, {"data": [{"createdAt": 1}], "links": {}}), "system_error"),
     ],
 )
-def test_an_error_says_who_can_mend_it(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any], fault: Any, kind: str
+def test_error_has_the_failure_type_of_its_cause(
+    source: RunSource,
+    drift: FakeDrift,
+    airbyte_config: dict[str, Any],
+    fault: Any,
+    failure_type: str,
 ) -> None:
     drift.faults_by_path["/conversations/list"] = fault
-    said = source("read", config=signed_in, catalog=configured("conversations"))
-    assert [error[1] for error in said.errors()] == [kind]
-    assert said.code == 1
+    output = source("read", config=airbyte_config, catalog=configured_catalog("conversations"))
+    assert [error[1] for error in output.errors()] == [failure_type]
+    assert output.exit_code == 1
 
 
-def test_the_state_of_another_share_is_refused(
-    source: RunSource, signed_in: dict[str, Any]
+def test_state_of_another_shard_is_a_config_error(
+    source: RunSource, airbyte_config: dict[str, Any]
 ) -> None:
-    shard = signed_in | {"shard_count": 2}
-    wanted = configured("conversations")
-    state = source("read", config=shard, catalog=wanted).states()
-    said = source("read", config=shard | {"shard_index": 1}, catalog=wanted, state=state)
-    [(_, kind, sentence)] = said.errors()
-    assert kind == "config_error"
-    assert "is of shard 0 of 2" in sentence
+    shard = airbyte_config | {"shard_count": 2}
+    configured = configured_catalog("conversations")
+    state = source("read", config=shard, catalog=configured).last_states()
+    output = source("read", config=shard | {"shard_index": 1}, catalog=configured, state=state)
+    [(_, failure_type, message)] = output.errors()
+    assert failure_type == "config_error"
+    assert "is of shard 0 of 2" in message
 
 
-def test_an_unknown_stream_is_named(source: RunSource, signed_in: dict[str, Any]) -> None:
-    said = source("read", config=signed_in, catalog=configured("conversations", "emails"))
-    assert said.errors() == [
-        (
-            None,
-            "config_error",
-            "The catalog names streams that there are not: emails. Discover again.",
-        )
-    ]
+def test_unknown_stream_in_catalog_is_a_config_error(
+    source: RunSource, airbyte_config: dict[str, Any]
+) -> None:
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog("conversations", "emails")
+    )
+    [(stream, failure_type, message)] = output.errors()
+    assert (stream, failure_type) == (None, "config_error")
+    assert message.startswith("The catalog has streams that this source does not have: emails.")
 
 
 @pytest.mark.parametrize(
     "content",
     [{}, {"streams": [{}]}, {"streams": [{"stream": {"name": "users"}, "sync_mode": "x"}]}, 3],
 )
-def test_a_catalog_that_is_none_is_a_config_error(
-    source: RunSource, signed_in: dict[str, Any], content: Any
+def test_malformed_catalog_is_a_config_error(
+    source: RunSource, airbyte_config: dict[str, Any], content: Any
 ) -> None:
-    said = source("read", config=signed_in, catalog=content)
-    assert [error[1] for error in said.errors()] == ["config_error"]
-    assert said.code == 1
+    output = source("read", config=airbyte_config, catalog=content)
+    assert [error[1] for error in output.errors()] == ["config_error"]
+    assert output.exit_code == 1
 
 
-def test_a_new_refresh_token_is_given_to_airbyte(source: RunSource, drift: FakeDrift) -> None:
+def test_new_refresh_token_is_sent_in_a_control_message(
+    source: RunSource, drift: FakeDrift
+) -> None:
     credentials = {
         "auth_type": "oauth",
         "client_id": "sandbox-client",
@@ -356,38 +393,40 @@ def test_a_new_refresh_token_is_given_to_airbyte(source: RunSource, drift: FakeD
         "refresh_token": "sandbox-refresh-0",
     }
     config = {"credentials": credentials, "api_url": drift.url}
-    said = source("check", config=config)
-    [control] = said.of("CONTROL")
-    kept = control["connectorConfig"]["config"]
-    assert kept["credentials"]["refresh_token"] != "sandbox-refresh-0"
-    assert source("check", config=kept).of("CONTROL")
-    refused = source("check", config=config).outcome()
-    assert "Drift refused to renew the token" in refused["message"]
+    output = source("check", config=config)
+    [control] = output.of_type("CONTROL")
+    new_config = control["connectorConfig"]["config"]
+    assert new_config["credentials"]["refresh_token"] != "sandbox-refresh-0"
+    assert source("check", config=new_config).of_type("CONTROL")
+    status = source("check", config=config).connection_status()
+    assert "Drift refused to renew the token" in status["message"]
 
 
-def test_the_token_is_in_no_message(
-    source: RunSource, drift: FakeDrift, signed_in: dict[str, Any]
+def test_messages_do_not_contain_the_token(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    said = source("read", config=signed_in, catalog=configured("conversations", "users"))
-    assert drift.token not in json.dumps(said)
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog("conversations", "users")
+    )
+    assert drift.token not in json.dumps(output)
 
 
 @pytest.mark.parametrize(("level", "logged"), [("warning", False), ("info", True)])
-def test_the_log_level_is_the_taps(
+def test_log_level_comes_from_the_environment(
     source: RunSource,
-    signed_in: dict[str, Any],
+    airbyte_config: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     level: str,
     *,
     logged: bool,
 ) -> None:
     monkeypatch.setenv("TAP_DRIFT_LOGLEVEL", level)
-    said = source("read", config=signed_in, catalog=configured("users"))
-    assert bool(said.of("LOG")) == logged
-    assert said.code == 0
+    output = source("read", config=airbyte_config, catalog=configured_catalog("users"))
+    assert bool(output.of_type("LOG")) == logged
+    assert output.exit_code == 0
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_extra_is_reported_with_install_command(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfind = u.find_spec\n"
         "u.find_spec = lambda name, *a: None if name.startswith('airbyte_p') else find(name, *a)\n"
@@ -401,16 +440,16 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     )
     assert run.returncode == 1
     assert run.stderr == (
-        "source-drift needs the extra `airbyte`: pip install 'tap-drift[airbyte]'.\n"
+        "source-drift requires the extra `airbyte`: pip install 'tap-drift[airbyte]'.\n"
     )
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
-def test_a_full_disk_is_named_where_that_can_be_written(
-    drift: FakeDrift, signed_in: dict[str, Any], tmp_path: Path
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_full_disk_is_reported_on_stderr(
+    drift: FakeDrift, airbyte_config: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(signed_in))
-    (tmp_path / "catalog.json").write_text(json.dumps(configured("conversations")))
+    (tmp_path / "config.json").write_text(json.dumps(airbyte_config))
+    (tmp_path / "catalog.json").write_text(json.dumps(configured_catalog("conversations")))
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
             [SOURCE, "read", "--config", "config.json", "--catalog", "catalog.json"],
@@ -425,11 +464,13 @@ def test_a_full_disk_is_named_where_that_can_be_written(
     assert len(drift.requests) < 3
 
 
-def test_sigterm_ends_with_a_state_and_streams_that_are_incomplete(
-    drift: FakeDrift, signed_in: dict[str, Any], tmp_path: Path
+def test_sigterm_writes_state_and_incomplete_statuses(
+    drift: FakeDrift, airbyte_config: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(signed_in | {"page_size": 10}))
-    (tmp_path / "catalog.json").write_text(json.dumps(configured("conversations", "messages")))
+    (tmp_path / "config.json").write_text(json.dumps(airbyte_config | {"page_size": 10}))
+    (tmp_path / "catalog.json").write_text(
+        json.dumps(configured_catalog("conversations", "messages"))
+    )
     with subprocess.Popen(
         [SOURCE, "read", "--config", "config.json", "--catalog", "catalog.json"],
         cwd=tmp_path,
@@ -437,8 +478,8 @@ def test_sigterm_ends_with_a_state_and_streams_that_are_incomplete(
         text=True,
     ) as run:
         drift.on_request = lambda request: run.terminate() if request == 60 else None
-        output, _ = run.communicate()
-    said = Said(output, run.returncode)
-    assert said.code == -signal.SIGTERM  # as PyAirbyte, which stops reading, expects
-    assert said.statuses("messages")[-1] == "INCOMPLETE"
-    assert "resume" in said.of("STATE")[-1]["stream"]["stream_state"]
+        stdout, _ = run.communicate()
+    output = SourceOutput(stdout, run.returncode)
+    assert output.exit_code == -signal.SIGTERM  # ended by the signal, as PyAirbyte expects
+    assert output.statuses("messages")[-1] == "INCOMPLETE"
+    assert "resume" in output.of_type("STATE")[-1]["stream"]["stream_state"]

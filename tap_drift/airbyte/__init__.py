@@ -1,4 +1,4 @@
-"""The command `source-drift`: the same tap, spoken to in Airbyte's protocol."""
+"""The command `source-drift`: the tap as an Airbyte source connector."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the source as a process of its own, if what it needs is installed."""
+    """Run `source-drift`, or exit with code 1 if the extra `airbyte` is not installed."""
     if find_spec("airbyte_protocol_dataclasses") is None:
-        sys.exit("source-drift needs the extra `airbyte`: pip install 'tap-drift[airbyte]'.")
-    from tap_drift.airbyte.command import run  # noqa: PLC0415 - only if it can be imported
+        sys.exit("source-drift requires the extra `airbyte`: pip install 'tap-drift[airbyte]'.")
+    from tap_drift.airbyte.command import run  # noqa: PLC0415 - imports the optional dependency
 
     run()

@@ -1,4 +1,4 @@
-"""Streams, and the state of each, as Airbyte has them and as Singer has them."""
+"""Catalogs and state: conversion between Airbyte and Singer."""
 
 from __future__ import annotations
 
@@ -15,118 +15,103 @@ if TYPE_CHECKING:
     from tap_drift.streams.base import DriftStream
     from tap_drift.tap import TapDrift
 
-GENERATION = "generation_id"
-"""In the state of a full refresh: which refresh it belongs to, as Airbyte counts them."""
+GENERATION_ID = "generation_id"
+"""Key of Airbyte's generation id, in a ConfiguredCatalog and in the state of a full refresh."""
 
 
-class Chosen(NamedTuple):
-    """What Airbyte asks for."""
+class ConfiguredStreams(NamedTuple):
+    """The streams that a ConfiguredCatalog selects."""
 
-    streams: dict[str, int | None]
-    """The names of the streams, and the generation of each that is refreshed as a whole."""
+    generation_ids: dict[str, int | None]
+    """Generation id by stream name; None for incremental streams and where Airbyte sends none."""
 
-    refreshed: frozenset[str]
-    """The names of those that are refreshed as a whole."""
+    full_refresh: frozenset[str]
+    """Names of the streams with sync mode `full_refresh`."""
 
-    def catalog(self, tap: TapDrift) -> dict[str, Any]:
-        """Choose them as Singer does.
-
-        Args:
-            tap: A tap that has found its streams.
-
-        Returns:
-            A Singer catalog in which they are selected, and no others.
-        """
+    def singer_catalog(self, tap: TapDrift) -> dict[str, Any]:
+        """Return the tap's Singer catalog with only these streams selected."""
         catalog = tap.catalog_dict
         for stream in catalog["streams"]:
-            root = next(each for each in stream["metadata"] if not each["breadcrumb"])
-            root["metadata"]["selected"] = stream["tap_stream_id"] in self.streams
+            root = next(entry for entry in stream["metadata"] if not entry["breadcrumb"])
+            root["metadata"]["selected"] = stream["tap_stream_id"] in self.generation_ids
         return catalog
 
-    def state(self, states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Take up what earlier syncs left.
+    def singer_state(self, stream_states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Convert Airbyte's state to Singer state.
 
-        A full refresh begins anew, unless it was cut: then it goes on if it is still the same one,
-        that is if what it had emitted is still in the destination.
+        A full refresh ignores its state, except to resume an interrupted refresh. It resumes only
+        if the generation id is unchanged: with a new one, Airbyte deletes the records that the
+        interrupted sync emitted.
 
         Args:
-            states: Airbyte's state messages, one for each stream.
-
-        Returns:
-            A Singer state.
+            stream_states: Airbyte's state messages of type STREAM.
         """
         bookmarks: dict[str, Any] = {}
-        for each in states:
-            of_stream = each.get("stream") or {}
-            name = (of_stream.get("stream_descriptor") or {}).get("name")
-            if name not in self.streams:
+        for message in stream_states:
+            stream = message.get("stream") or {}
+            name = (stream.get("stream_descriptor") or {}).get("name")
+            if name not in self.generation_ids:
                 continue
-            state = dict(of_stream.get("stream_state") or {})
-            generation = state.pop(GENERATION, None)
-            is_same = generation is not None and generation == self.streams[name]
-            if name not in self.refreshed or (is_same and "resume" in state):
+            state = dict(stream.get("stream_state") or {})
+            generation_id = state.pop(GENERATION_ID, None)
+            is_same_generation = (
+                generation_id is not None and generation_id == self.generation_ids[name]
+            )
+            if name not in self.full_refresh or (is_same_generation and "resume" in state):
                 bookmarks[name] = state
         return {"bookmarks": bookmarks}
 
 
 def airbyte_catalog(streams: Iterable[DriftStream]) -> AirbyteCatalog:
-    """Say which streams there are.
-
-    Args:
-        streams: The tap's.
-
-    Returns:
-        Airbyte's catalog of them.
-    """
+    """Describe the tap's streams as an AirbyteCatalog."""
     return AirbyteCatalog([_airbyte_stream(stream) for stream in streams])
 
 
 def _airbyte_stream(stream: DriftStream) -> AirbyteStream:
-    is_whole = isinstance(stream, FullTableStream)
-    incremental = [] if is_whole else [SyncMode.incremental]
+    is_incremental = not isinstance(stream, FullTableStream)
+    sync_modes = [SyncMode.full_refresh]
+    if is_incremental:
+        sync_modes.append(SyncMode.incremental)
     cursor = stream.replication_key
     return AirbyteStream(
         name=stream.name,
-        # Airbyte's are of another draft; these hold in either.
+        # Airbyte uses JSON Schema draft 7. Apart from `$schema`, the schemas are valid in it too.
         json_schema={key: value for key, value in stream.schema.items() if key != "$schema"},
-        supported_sync_modes=[SyncMode.full_refresh, *incremental],
-        # What belongs to a conversation goes by the conversation's `updatedAt`.
-        source_defined_cursor=None if is_whole else True,
+        supported_sync_modes=sync_modes,
+        # Per-conversation streams have no replication key of their own: their cursor is the
+        # `updatedAt` of the conversation.
+        source_defined_cursor=True if is_incremental else None,
         default_cursor_field=[cursor] if cursor else None,
         source_defined_primary_key=[[key] for key in stream.primary_keys],
-        is_resumable=not is_whole,
+        is_resumable=is_incremental,
     )
 
 
-def chosen(catalog: Mapping[str, Any], known: Iterable[str]) -> Chosen:
-    """Read what Airbyte asks for.
-
-    Args:
-        catalog: Airbyte's configured catalog.
-        known: The names of the streams that there are.
-
-    Returns:
-        What it asks for.
+def parse_configured_catalog(
+    catalog: Mapping[str, Any], known_streams: Iterable[str]
+) -> ConfiguredStreams:
+    """Parse a ConfiguredCatalog.
 
     Raises:
-        ConfigValidationError: If it is no such catalog, or names a stream that there is not.
+        ConfigValidationError: If it is malformed or has a stream that is not in `known_streams`.
     """
     try:
-        entries = {each["stream"]["name"]: each for each in catalog["streams"]}
+        entries = {entry["stream"]["name"]: entry for entry in catalog["streams"]}
         modes = {name: SyncMode(entry["sync_mode"]) for name, entry in entries.items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ConfigValidationError(
-            "The catalog is not a configured catalog of Airbyte's: an object with `streams`, each "
-            "with a `stream` and a `sync_mode`."
+            "The file given as --catalog is not a ConfiguredCatalog: it must be an object with "
+            "`streams`, a list of objects with `stream` and `sync_mode`."
         ) from None
-    unknown = sorted(set(entries) - set(known))
+    unknown = sorted(set(entries) - set(known_streams))
     if unknown:
         raise ConfigValidationError(
-            f"The catalog names streams that there are not: {', '.join(unknown)}. Discover again."
+            f"The catalog has streams that this source does not have: {', '.join(unknown)}. Run "
+            "`discover` again and remove them from the catalog."
         )
-    refreshed = frozenset(name for name, mode in modes.items() if mode is SyncMode.full_refresh)
-    generations = {
-        name: entry.get(GENERATION) if name in refreshed else None
+    full_refresh = frozenset(name for name, mode in modes.items() if mode is SyncMode.full_refresh)
+    generation_ids = {
+        name: entry.get(GENERATION_ID) if name in full_refresh else None
         for name, entry in entries.items()
     }
-    return Chosen(generations, refreshed)
+    return ConfiguredStreams(generation_ids, full_refresh)

@@ -1,4 +1,4 @@
-"""The command `source-drift`: spec, check, discover, read."""
+"""The command `source-drift` with its subcommands: spec, check, discover, read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from airbyte_protocol_dataclasses.models import (
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError
 from typing_extensions import override
 
-from tap_drift.airbyte.catalog import airbyte_catalog, chosen
-from tap_drift.airbyte.spec import settings, specification, with_refresh_token
-from tap_drift.airbyte.writer import AirbyteHandler, AirbyteWriter
+from tap_drift.airbyte.catalog import airbyte_catalog, parse_configured_catalog
+from tap_drift.airbyte.spec import specification, tap_settings, with_refresh_token
+from tap_drift.airbyte.writer import AirbyteLogHandler, AirbyteWriter
 from tap_drift.api.auth import TokenRefusedError
 from tap_drift.api.client import RequestRefusedError
 from tap_drift.cli import DriftCommand, as_process
@@ -39,141 +39,150 @@ if TYPE_CHECKING:
 
     from tap_drift.streams.base import DriftStream
 
+_JSON_TYPES: dict[type, str] = {dict: "object", list: "array"}
+
 
 class SourceDrift(TapDrift):
-    """The tap, as Airbyte runs it."""
+    """The tap, with an Airbyte configuration and Airbyte's messages."""
 
     message_writer: AirbyteWriter
 
     def __init__(self, config: Mapping[str, Any], writer: AirbyteWriter, **kwargs: Any) -> None:
-        """Prepare.
-
-        Args:
-            config: The settings, as Airbyte gives them.
-            writer: Where the messages go.
-            kwargs: The SDK's.
-        """
-        self._given = dict(config)
-        super().__init__(config=settings(config), message_writer=writer, **kwargs)
+        self._airbyte_config = dict(config)
+        super().__init__(config=tap_settings(config), message_writer=writer, **kwargs)
 
     @override
     def keep_refresh_token(self, used: str, new: str) -> None:
-        self._given = with_refresh_token(self._given, new)
-        self.message_writer.keep(self._given)
+        self._airbyte_config = with_refresh_token(self._airbyte_config, new)
+        self.message_writer.write_control(self._airbyte_config)
 
-    @override  # type: ignore[misc] # as the tap's own
+    @override  # type: ignore[misc] # final in the SDK; TapDrift overrides it too
     def sync_all(self) -> None:
-        """Run all streams that are selected, and say how each has ended.
+        """Run all selected streams and write the final status of each.
+
+        Streams that have not finished when an exception or a signal ends the run are INCOMPLETE.
 
         Raises:
-            StreamsFailedError: At the end, if any has failed.
+            StreamsFailedError: At the end, if any stream has failed.
         """
-        is_over = False
+        ran_all = False
         try:
             super().sync_all()
-            is_over = True
+            ran_all = True
         except StreamsFailedError:
-            is_over = True
+            ran_all = True
             raise
         finally:
-            for name in self.message_writer.open:
+            for name in self.message_writer.started_streams:
                 failure = cast("DriftStream", self.streams[name]).failure
-                self.message_writer.end(name, is_complete=is_over and failure is None)
+                is_complete = ran_all and failure is None
+                self.message_writer.write_final_status(name, is_complete=is_complete)
 
 
 class SourceCommand(DriftCommand, click.Group):
-    """The commands of a source: whatever ends one is a TRACE message, and exit code 1."""
+    """The command group: reports errors as TRACE messages and exits with code 1."""
 
     @cached_property
     def writer(self) -> AirbyteWriter:
-        """Where all messages go, the log's as well."""
+        """The writer of all messages; the first access also configures logging to use it."""
         writer = AirbyteWriter()
         named = logging.getLevelName(os.environ.get("TAP_DRIFT_LOGLEVEL", "INFO").upper())
         level = named if isinstance(named, int) else logging.INFO
-        logging.basicConfig(handlers=[AirbyteHandler(writer)], level=level, force=True)
+        logging.basicConfig(handlers=[AirbyteLogHandler(writer)], level=level, force=True)
         logging.captureWarnings(capture=True)
         return writer
 
     @override
     def tell(self, error: Exception) -> None:
         if is_of_output(error) and not cast("OSError", error).filename:
-            # Standard output, which can take no message about itself.
+            # Standard output has failed, so it cannot take a TRACE message about it.
             sys.stderr.write(f"source-drift: {' '.join(sentences(error))}\n")
             return
-        failed = error.failures if isinstance(error, StreamsFailedError) else {None: error}
-        for stream, failure in failed.items():
-            self.writer.fail(" ".join(sentences(failure)), failure_type(failure), stream)
+        failures = error.failures if isinstance(error, StreamsFailedError) else {None: error}
+        for stream, failure in failures.items():
+            message = " ".join(sentences(failure))
+            self.writer.write_error(message, failure_type(failure), stream)
 
 
 source = SourceCommand(
     name="source-drift",
-    help="Read a Drift account, and speak Airbyte's protocol on standard output.",
+    help="Airbyte source connector for Drift. Writes Airbyte messages to standard output.",
 )
 
-_config = click.option("--config", required=True, metavar="FILE", help="The settings, as JSON.")
-_catalog = click.option("--catalog", required=True, metavar="FILE", help="What to read.")
-_state = click.option("--state", metavar="FILE", help="What earlier syncs left.")
+_config_option = click.option(
+    "--config", required=True, metavar="FILE", help="JSON file with the configuration."
+)
+_catalog_option = click.option(
+    "--catalog", required=True, metavar="FILE", help="JSON file with the ConfiguredCatalog."
+)
+_state_option = click.option(
+    "--state", metavar="FILE", help="JSON file with the state messages of earlier syncs."
+)
 
 
 @source.command()
 def spec() -> None:
-    """Say what there is to set."""
-    source.writer.say(AirbyteMessage(Type.SPEC, spec=specification()))
+    """Print the connector specification."""
+    source.writer.write(AirbyteMessage(Type.SPEC, spec=specification()))
 
 
 @source.command()
-@_config
+@_config_option
 def check(config: str) -> None:
-    """Say whether Drift lets conversations be read."""
-    said: list[str] = []
+    """Check the configuration and the access to each stream."""
+    messages: list[str] = []
     try:
-        tap = SourceDrift(_read(config, dict), source.writer)
-        is_good = works(tap.drift_streams, tap.client, said.append)
+        tap = SourceDrift(_read_json(config, dict), source.writer)
+        succeeded = works(tap.drift_streams, tap.client, messages.append)
     except ConfigValidationError as error:
-        is_good, said = False, sentences(error)
-    outcome = AirbyteConnectionStatus(
-        Status.SUCCEEDED if is_good else Status.FAILED, None if is_good else " ".join(said)
+        succeeded, messages = False, sentences(error)
+    status = AirbyteConnectionStatus(
+        Status.SUCCEEDED if succeeded else Status.FAILED, None if succeeded else " ".join(messages)
     )
-    source.writer.say(AirbyteMessage(Type.CONNECTION_STATUS, connectionStatus=outcome))
+    source.writer.write(AirbyteMessage(Type.CONNECTION_STATUS, connectionStatus=status))
 
 
 @source.command()
-@_config
+@_config_option
 def discover(config: str) -> None:
-    """Say which streams there are; the settings need not be right."""
-    tap = SourceDrift(_read(config, dict), source.writer, validate_config=False)
+    """Print the catalog. The configuration does not have to be valid."""
+    tap = SourceDrift(_read_json(config, dict), source.writer, validate_config=False)
     catalog = airbyte_catalog(tap.drift_streams)
-    source.writer.say(AirbyteMessage(Type.CATALOG, catalog=catalog))
+    source.writer.write(AirbyteMessage(Type.CATALOG, catalog=catalog))
 
 
 @source.command()
-@_config
-@_catalog
-@_state
+@_config_option
+@_catalog_option
+@_state_option
 def read(config: str, catalog: str, state: str | None) -> None:
-    """Read what the catalog asks for, from where the state says."""
-    writer, settings_given = source.writer, _read(config, dict)
-    found = SourceDrift(settings_given, writer, validate_config=False)
-    wanted = chosen(_read(catalog, dict), found.streams)
-    before = wanted.state(_states(state))
-    writer.expect(wanted, before)
-    tap = SourceDrift(settings_given, writer, catalog=wanted.catalog(found), state=before)
+    """Read the streams of the catalog, starting from the state."""
+    writer, airbyte_config = source.writer, _read_json(config, dict)
+    # The Singer catalog and state are arguments of the tap and need its list of streams.
+    discovered = SourceDrift(airbyte_config, writer, validate_config=False)
+    configured = parse_configured_catalog(_read_json(catalog, dict), discovered.streams)
+    singer_state = configured.singer_state(_read_stream_states(state))
+    writer.start_sync(configured, singer_state)
+    tap = SourceDrift(
+        airbyte_config,
+        writer,
+        catalog=configured.singer_catalog(discovered),
+        state=singer_state,
+    )
     tap.sync_all()
 
 
 def failure_type(error: Exception) -> FailureType:
-    """Say who can mend what went wrong.
-
-    Args:
-        error: What ended a stream, or the run.
+    """Classify an error that ended a stream or the run.
 
     Returns:
-        Whoever wrote the settings; nobody, since it may pass by itself; or the developers.
+        `config_error` if the user must change the configuration, `transient_error` if a later sync
+        may succeed, `system_error` for a defect of the source or of Drift.
     """
     if isinstance(error, RequestRefusedError):
-        # What is gone is skipped; where that ends a stream, it is the address that is wrong.
-        is_set_wrong = error.is_gone or not error.is_of_request
-        return FailureType.config_error if is_set_wrong else FailureType.system_error
+        # A deleted item is skipped and fails no stream. A 404 that does means a wrong `api_url`.
+        is_config_error = error.is_gone or not error.is_of_request
+        return FailureType.config_error if is_config_error else FailureType.system_error
     if isinstance(error, (ConfigValidationError, TokenRefusedError)):
         return FailureType.config_error
     if isinstance(error, (FatalAPIError, requests.RequestException)):
@@ -182,31 +191,34 @@ def failure_type(error: Exception) -> FailureType:
 
 
 def run() -> NoReturn:
-    """Run the source as a process of its own."""
-    as_process(_as_signals_have_it)
+    """Run the command and exit the process."""
+    as_process(_run_command)
 
 
-def _as_signals_have_it() -> None:
-    """End by SIGTERM where that came: a client that stops reading asks for it, and looks for it."""
+def _run_command() -> None:
     try:
         source()
-    except SystemExit as end:
-        if end.code == 128 + signal.SIGTERM:
+    except SystemExit as error:
+        if error.code == 128 + signal.SIGTERM:
+            # End by the signal itself: PyAirbyte sends SIGTERM when it stops reading, and reports
+            # the exit code 143 as a failure.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
         raise
 
 
-def _states(path: str | None) -> list[dict[str, Any]]:
-    states = _read(path, (dict, list)) if path else []
-    return states if isinstance(states, list) else []  # `{}` says that there is none
+def _read_stream_states(path: str | None) -> list[dict[str, Any]]:
+    """Read the state file; some platforms pass the object `{}` as the empty state."""
+    states = _read_json(path, dict, list) if path else []
+    return states if isinstance(states, list) else []
 
 
-def _read(path: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401 - JSON
+def _read_json(path: str, *kinds: type) -> Any:  # noqa: ANN401 - JSON
     try:
         content = json.loads(Path(path).read_bytes())
     except (RecursionError, ValueError):
         content = None
-    if not isinstance(content, kind):
-        raise ConfigValidationError(f"{path} is not JSON of the kind that Airbyte gives.")
+    if not isinstance(content, kinds):
+        expected = " or ".join(_JSON_TYPES[kind] for kind in kinds)
+        raise ConfigValidationError(f"{path} does not contain a JSON {expected}.")
     return content

@@ -1,4 +1,4 @@
-"""The settings, as Airbyte asks for them and gives them."""
+"""Settings: conversion between Airbyte's connection specification and the tap."""
 
 from __future__ import annotations
 
@@ -12,33 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _TOKEN = ("access_token",)
-# Of a kind's JSON Schema, what Airbyte's forms make something of.
-_SHOWN = (
+# JSON Schema keywords of a setting that Airbyte's forms use.
+_FORM_KEYWORDS = (
     *("title", "description", "examples", "default", "format", "pattern"),
     *("minimum", "maximum", "enum", "items"),
 )
 
 
 def specification() -> ConnectorSpecification:
-    """Say what there is to set.
-
-    Returns:
-        The tap's settings: a token or an OAuth app first, then all others.
-    """
-    kinds = SETTINGS.to_dict()["properties"]
-    others = [name for name in kinds if name not in {*_TOKEN, *OAUTH}]
+    """Describe the tap's settings: first the credentials, then the others in the tap's order."""
+    schemas = SETTINGS.to_dict()["properties"]
+    others = [name for name in schemas if name not in {*_TOKEN, *OAUTH}]
     properties = {
         "credentials": {
             "title": "Credentials",
-            "description": "How to sign in to Drift.",
+            "description": "How the source authenticates with Drift.",
             "type": "object",
             "order": 0,
             "oneOf": [
-                _way("Access token of a private app", "access_token", _TOKEN, kinds),
-                _way("OAuth app", "oauth", OAUTH, kinds),
+                _credentials_option(
+                    "Access token of a private app", "access_token", _TOKEN, schemas
+                ),
+                _credentials_option("OAuth app", "oauth", OAUTH, schemas),
             ],
         },
-        **{name: _property(kinds[name]) | {"order": n} for n, name in enumerate(others, start=1)},
+        **_ordered_properties(others, schemas),
     }
     return ConnectorSpecification(
         connectionSpecification={
@@ -58,52 +56,46 @@ def specification() -> ConnectorSpecification:
     )
 
 
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what Airbyte gives.
+def tap_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert an Airbyte configuration to the tap's settings: `credentials` is flattened.
 
-    Args:
-        config: As the specification describes it, or the tap's settings as they are.
-
-    Returns:
-        The tap's settings.
+    A configuration without the object `credentials` may hold the tap's settings at the top level.
     """
     credentials = config.get("credentials")
-    given = {name: value for name, value in config.items() if name != "credentials"}
+    settings = {name: value for name, value in config.items() if name != "credentials"}
     if not isinstance(credentials, dict):
-        return given
-    return given | {name: value for name, value in credentials.items() if name != "auth_type"}
+        return settings
+    return settings | {name: value for name, value in credentials.items() if name != "auth_type"}
 
 
 def with_refresh_token(config: Mapping[str, Any], token: str) -> dict[str, Any]:
-    """Put another refresh token in its place.
-
-    Args:
-        config: As Airbyte gave it.
-        token: The new one.
-
-    Returns:
-        A copy that has it.
-    """
+    """Return a copy of an Airbyte configuration with a new refresh token."""
     credentials = config.get("credentials")
     if isinstance(credentials, dict):
         return {**config, "credentials": {**credentials, "refresh_token": token}}
     return {**config, "refresh_token": token}
 
 
-def _way(title: str, name: str, required: Iterable[str], kinds: dict[str, Any]) -> dict[str, Any]:
-    chosen = {"type": "string", "const": name, "default": name, "order": 0}
-    asked = {key: _property(kinds[key]) | {"order": n} for n, key in enumerate(required, start=1)}
+def _credentials_option(
+    title: str, auth_type: str, names: Iterable[str], schemas: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Build a `oneOf` option of `credentials`; Airbyte selects it by the constant `auth_type`."""
+    discriminator = {"type": "string", "const": auth_type, "default": auth_type, "order": 0}
     return {
         "title": title,
         "type": "object",
-        "required": ["auth_type", *required],
-        "properties": {"auth_type": chosen, **asked},
+        "required": ["auth_type", *names],
+        "properties": {"auth_type": discriminator, **_ordered_properties(names, schemas)},
     }
 
 
-def _property(kind: dict[str, Any]) -> dict[str, Any]:
-    shown = {key: kind[key] for key in _SHOWN if key in kind}
-    if "items" in shown:
-        shown["items"] = {**shown["items"], "type": "string"}
-    secret = {"airbyte_secret": True} if kind.get("secret") else {}
-    return {"type": kind["type"][0], **shown, **secret}
+def _ordered_properties(names: Iterable[str], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _property(schemas[name], order) for order, name in enumerate(names, start=1)}
+
+
+def _property(schema: Mapping[str, Any], order: int) -> dict[str, Any]:
+    keywords = {key: schema[key] for key in _FORM_KEYWORDS if key in schema}
+    if "items" in keywords:
+        keywords["items"] = {**keywords["items"], "type": "string"}
+    secret = {"airbyte_secret": True} if schema.get("secret") else {}
+    return {"type": schema["type"][0], **keywords, **secret, "order": order}

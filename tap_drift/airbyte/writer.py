@@ -1,4 +1,4 @@
-"""The tap's messages, translated into Airbyte's on their way out."""
+"""Message writer and log handler for Airbyte's protocol."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from singer_sdk.singerlib.encoding.simple import (
 )
 from typing_extensions import override
 
-from tap_drift.airbyte.catalog import GENERATION
+from tap_drift.airbyte.catalog import GENERATION_ID
 from tap_drift.logs import is_news
 from tap_drift.sync.writer import ENCODER, MessageWriter
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from airbyte_protocol_dataclasses.models import FailureType
     from singer_sdk.helpers.types import Record
 
-    from tap_drift.airbyte.catalog import Chosen
+    from tap_drift.airbyte.catalog import ConfiguredStreams
 
 _NO_CURSOR = {"__ab_no_cursor_state_message": True}
-"""What Airbyte's own sources say as the state of a stream that has none."""
+"""State of a stream without state, as Airbyte's own sources emit it."""
 
 _METRICS = "singer_sdk.metrics"
-"""The logger of figures for machines, which Airbyte counts itself."""
+"""The SDK's metrics logger. Its lines are not written: Airbyte counts records itself."""
 
 _LEVELS = {
     logging.DEBUG: Level.DEBUG,
@@ -66,55 +66,51 @@ _LEVELS = {
 
 
 class AirbyteWriter(MessageWriter):
-    """Writes Airbyte's messages for Singer's.
+    """Writes Singer messages as Airbyte messages.
 
-    A stream is STARTED with its SCHEMA, and RUNNING with its first RECORD. A STATE becomes a state
-    of each stream whose part of it is new, with how many records it stands for.
+    - SCHEMA: the stream status STARTED.
+    - RECORD: a RECORD, and before a stream's first one the status RUNNING.
+    - STATE: a STATE for each stream whose state has changed, with the number of records since its
+      previous STATE.
     """
 
     def __init__(self, output: BinaryIO | None = None) -> None:
-        """Begin with nothing to say.
-
-        Args:
-            output: Where the lines go; standard output, if not given.
-        """
         super().__init__(output)
-        self._whole_lines = RLock()
+        # Worker threads log with write(), which must not split a line of flush(). Reentrant, since
+        # flush() may run the signal handler, which writes too.
+        self._output_lock = RLock()
         self._records: Counter[str] = Counter()
-        self._uncounted: Counter[str] = Counter()
+        self._records_since_state: Counter[str] = Counter()
         self._states: dict[str, Any] = {}
-        self._said: set[str] = set()
-        self._open: list[str] = []
-        self._generations: dict[str, int | None] = {}
+        self._streams_with_state: set[str] = set()
+        self._started: list[str] = []
+        self._generation_ids: dict[str, int | None] = {}
 
-    def expect(self, chosen: Chosen, state: dict[str, Any]) -> None:
-        """Know which streams are read.
-
-        Args:
-            chosen: What Airbyte asks for.
-            state: The Singer state that they go on from.
-        """
-        self._generations = chosen.streams
+    def start_sync(self, configured: ConfiguredStreams, state: dict[str, Any]) -> None:
+        """Set the streams of the sync and the Singer state that it starts from."""
+        self._generation_ids = configured.generation_ids
         self._states = deepcopy(state["bookmarks"])
 
     @property
-    def open(self) -> list[str]:
-        """The names of the streams that have started, and not ended."""
-        return list(self._open)
-
-    # Singer's messages
+    def started_streams(self) -> list[str]:
+        """Names of the streams that have started and have no final status yet."""
+        return list(self._started)
 
     @override
     def write_record(
         self, stream: str, record: Record, version: int | None, read_at: datetime | None
     ) -> None:
         if not self._records[stream]:
-            self._status(stream, AirbyteStreamStatus.RUNNING)
+            self._write_status(stream, AirbyteStreamStatus.RUNNING)
         self._records[stream] += 1
-        self._uncounted[stream] += 1
-        moment = read_at or datetime.now(timezone.utc)
-        content = {"stream": stream, "data": record, "emitted_at": int(moment.timestamp() * 1000)}
-        # Not by the models, which take fifty times as long to be written.
+        self._records_since_state[stream] += 1
+        emitted_at = read_at or datetime.now(timezone.utc)
+        content = {
+            "stream": stream,
+            "data": record,
+            "emitted_at": int(emitted_at.timestamp() * 1000),
+        }
+        # Built without AirbyteRecordMessage: serializing the model takes 50 times as long.
         self.add(ENCODER.encode({"type": "RECORD", "record": content}) + b"\n")
 
     @override
@@ -122,107 +118,88 @@ class AirbyteWriter(MessageWriter):
         if isinstance(message, RecordMessage):
             self.write_record(message.stream, message.record, None, message.time_extracted)
         elif isinstance(message, SchemaMessage):
-            self._open.append(message.stream)
-            self._status(message.stream, AirbyteStreamStatus.STARTED)
+            self._started.append(message.stream)
+            self._write_status(message.stream, AirbyteStreamStatus.STARTED)
         elif isinstance(message, StateMessage):
-            bookmarks = message.value.get("bookmarks", {})
-            for stream in [name for name in bookmarks if name in self._generations]:
-                if bookmarks[stream] != self._states.get(stream, {}):
-                    self._states[stream] = deepcopy(bookmarks[stream])
-                    self._state(stream)
-            self.flush()
+            self._write_changed_states(message.value.get("bookmarks", {}))
 
     @override
     def flush(self) -> None:
-        with self._whole_lines:
+        with self._output_lock:
             super().flush()
 
-    def _state(self, stream: str) -> None:
-        state = self._states.get(stream) or _NO_CURSOR
-        generation = self._generations.get(stream)
-        if generation is not None:
-            state = {**state, GENERATION: generation}
-        of_stream = AirbyteStreamState(StreamDescriptor(stream), state)
-        content = AirbyteStateMessage(
-            type=AirbyteStateType.STREAM,
-            stream=of_stream,
-            sourceStats=AirbyteStateStats(recordCount=float(self._uncounted.pop(stream, 0))),
-        )
-        self._said.add(stream)
-        self.add(_line(AirbyteMessage(Type.STATE, state=content)))
+    def write_final_status(self, stream: str, *, is_complete: bool) -> None:
+        """Write the stream status COMPLETE or INCOMPLETE.
 
-    # What Singer has no messages for
-
-    def end(self, stream: str, *, is_complete: bool) -> None:
-        """Say that a stream has ended.
-
-        Args:
-            stream: Its name.
-            is_complete: Whether all of it was read; its last state then stands for all records.
+        A complete stream gets a last STATE first if records follow its previous one, or if it has
+        had none: each record of a complete stream is counted in a STATE.
         """
-        self._open.remove(stream)
-        if is_complete and (stream not in self._said or self._uncounted[stream]):
-            self._state(stream)
+        self._started.remove(stream)
+        has_state = stream in self._streams_with_state
+        if is_complete and (not has_state or self._records_since_state[stream]):
+            self._write_state(stream)
         status = AirbyteStreamStatus.COMPLETE if is_complete else AirbyteStreamStatus.INCOMPLETE
-        self._status(stream, status)
+        self._write_status(stream, status)
 
-    def fail(self, sentence: str, kind: FailureType, stream: str | None = None) -> None:
-        """Say what went wrong.
-
-        Args:
-            sentence: For the user.
-            kind: Who can mend it.
-            stream: The name of the stream that it ended, if it did not end all.
-        """
-        descriptor = StreamDescriptor(stream) if stream else None
+    def write_error(self, text: str, failure_type: FailureType, stream: str | None = None) -> None:
+        """Write a TRACE message of type ERROR; without `stream`, for the whole sync."""
         error = AirbyteErrorTraceMessage(
-            message=sentence,
-            internal_message=sentence,
-            failure_type=kind,
-            stream_descriptor=descriptor,
+            message=text,
+            internal_message=text,
+            failure_type=failure_type,
+            stream_descriptor=StreamDescriptor(stream) if stream else None,
         )
-        self.say(AirbyteMessage(Type.TRACE, trace=_trace(TraceType.ERROR, error=error)))
+        self.write(AirbyteMessage(Type.TRACE, trace=_trace(TraceType.ERROR, error=error)))
 
-    def keep(self, config: dict[str, Any]) -> None:
-        """Have Airbyte give other settings to the next sync.
-
-        Args:
-            config: All of them.
-        """
+    def write_control(self, config: dict[str, Any]) -> None:
+        """Write a CONTROL message: Airbyte saves `config` as the configuration of later syncs."""
         content = AirbyteControlMessage(
             OrchestratorType.CONNECTOR_CONFIG,
-            emitted_at=_now(),
+            emitted_at=_now_ms(),
             connectorConfig=AirbyteControlConnectorConfigMessage(config),
         )
-        self.say(AirbyteMessage(Type.CONTROL, control=content))
+        self.write(AirbyteMessage(Type.CONTROL, control=content))
 
-    def say(self, message: AirbyteMessage) -> None:
-        """Write a message at once, from whichever thread: not in the middle of a line.
-
-        Args:
-            message: The message.
-        """
-        with self._whole_lines:
+    def write(self, message: AirbyteMessage) -> None:
+        """Write a message immediately, before any buffered lines. Thread-safe."""
+        with self._output_lock:
             output = self._output or sys.stdout.buffer
             output.write(_line(message))
             output.flush()
 
-    def _status(self, stream: str, status: AirbyteStreamStatus) -> None:
+    def _write_changed_states(self, bookmarks: dict[str, Any]) -> None:
+        for stream, bookmark in bookmarks.items():
+            is_configured = stream in self._generation_ids
+            if is_configured and bookmark != self._states.get(stream, {}):
+                self._states[stream] = deepcopy(bookmark)
+                self._write_state(stream)
+        self.flush()
+
+    def _write_state(self, stream: str) -> None:
+        state = self._states.get(stream) or _NO_CURSOR
+        generation_id = self._generation_ids.get(stream)
+        if generation_id is not None:
+            state = {**state, GENERATION_ID: generation_id}
+        record_count = float(self._records_since_state.pop(stream, 0))
+        content = AirbyteStateMessage(
+            type=AirbyteStateType.STREAM,
+            stream=AirbyteStreamState(StreamDescriptor(stream), state),
+            sourceStats=AirbyteStateStats(recordCount=record_count),
+        )
+        self._streams_with_state.add(stream)
+        self.add(_line(AirbyteMessage(Type.STATE, state=content)))
+
+    def _write_status(self, stream: str, status: AirbyteStreamStatus) -> None:
         content = AirbyteStreamStatusTraceMessage(StreamDescriptor(stream), status)
         trace = _trace(TraceType.STREAM_STATUS, stream_status=content)
         self.add(_line(AirbyteMessage(Type.TRACE, trace=trace)))
         self.flush()
 
 
-class AirbyteHandler(logging.Handler):
-    """Puts what is logged into LOG messages."""
+class AirbyteLogHandler(logging.Handler):
+    """Logging handler that writes log records as Airbyte LOG messages."""
 
     def __init__(self, writer: AirbyteWriter) -> None:
-        """Know where they go.
-
-        Args:
-            writer: What writes all messages.
-        """
         super().__init__()
         self.addFilter(is_news)
         self._writer = writer
@@ -233,14 +210,14 @@ class AirbyteHandler(logging.Handler):
             return
         level = _LEVELS.get(record.levelno, Level.INFO)
         content = AirbyteLogMessage(level, f"{record.name}: {record.getMessage()}")
-        self._writer.say(AirbyteMessage(Type.LOG, log=content))
+        self._writer.write(AirbyteMessage(Type.LOG, log=content))
 
 
 def _trace(kind: TraceType, **content: Any) -> AirbyteTraceMessage:
-    return AirbyteTraceMessage(kind, emitted_at=_now(), **content)
+    return AirbyteTraceMessage(kind, emitted_at=_now_ms(), **content)
 
 
-def _now() -> float:
+def _now_ms() -> float:
     return time.time() * 1000
 
 
