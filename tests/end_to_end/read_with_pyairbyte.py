@@ -1,4 +1,8 @@
-"""What the README shows for PyAirbyte: check, discover, read twice into DuckDB, a wrong token."""
+"""Use `source-drift` with PyAirbyte: check, discover, read twice into DuckDB, check a wrong token.
+
+Run by test_pyairbyte.py with two arguments, the path of `source-drift` and a folder. Writes the
+results to `outcome.json` in the folder.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +24,22 @@ config: dict[str, Any] = {
 }
 source = airbyte.get_source("source-drift", config=config, local_executable=executable)
 source.check()
-found = source.get_available_streams()
+streams = source.get_available_streams()
 source.select_streams(["conversations", "messages", "users"])
 cache = airbyte.new_local_cache("drift", cache_dir=folder, cleanup=False)
 reads = []
 for _ in range(2):
     result = source.read(cache)
     rows = {name: len(list(dataset)) for name, dataset in result.streams.items()}
-    reads.append({"read": result.processed_records, "rows": rows})
+    reads.append({"processed": result.processed_records, "rows": rows})
 
 config["credentials"]["access_token"] = "wrong"
-refused = airbyte.get_source("source-drift", config=config, local_executable=executable)
+source = airbyte.get_source("source-drift", config=config, local_executable=executable)
 try:
-    refused.check()
+    source.check()
 except airbyte.exceptions.AirbyteConnectorCheckFailedError as error:
-    reason = str(error)
+    check_error = str(error)
 else:
-    reason = ""
-outcome = {"found": found, "reads": reads, "refused": reason}
+    check_error = ""
+outcome = {"streams": streams, "reads": reads, "check_error": check_error}
 Path(folder, "outcome.json").write_text(json.dumps(outcome))

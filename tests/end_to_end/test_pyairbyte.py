@@ -1,4 +1,4 @@
-"""`source-drift`, run by PyAirbyte, in an environment of its own."""
+"""PyAirbyte, installed in a separate environment, runs `source-drift`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = str(Path(sys.executable).with_name("source-drift"))
 
 @pytest.fixture
 def environment(drift: FakeDrift, tmp_path: Path) -> dict[str, str]:
-    """No registry, no telemetry, and its logs among the test's."""
+    # Offline mode: PyAirbyte requests no connector registry and sends no telemetry.
     return os.environ | {
         "AIRBYTE_LOGGING_ROOT": str(tmp_path / "logs"),
         "AIRBYTE_OFFLINE_MODE": "1",
@@ -30,7 +30,7 @@ def environment(drift: FakeDrift, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_pyairbyte_checks_discovers_and_reads_what_is_new(
+def test_pyairbyte_checks_discovers_and_reads_twice(
     drift: FakeDrift, uv: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     script = Path(__file__).with_name("read_with_pyairbyte.py")
@@ -47,21 +47,21 @@ def test_pyairbyte_checks_discovers_and_reads_what_is_new(
     )
     assert run.returncode == 0, run.stdout + run.stderr
     outcome = json.loads((tmp_path / "outcome.json").read_text())
-    assert len(outcome["found"]) == 13
+    assert len(outcome["streams"]) == 13
     rows = {
         "conversations": len(drift.conversation_ids()),
         "messages": len(drift.source_rows("messages")),
         "users": len(drift.account.users),
     }
     first, second = outcome["reads"]
-    assert first == {"read": sum(rows.values()), "rows": rows}
+    assert first == {"processed": sum(rows.values()), "rows": rows}
     assert second["rows"] == rows
-    assert second["read"] < 2 + 50 + len(drift.account.users)
-    assert "Drift refused the token (401 on /conversations/list)" in outcome["refused"]
+    assert second["processed"] < 2 + 50 + len(drift.account.users)
+    assert "Drift refused the token (401 on /conversations/list)" in outcome["check_error"]
     assert drift.token not in run.stdout + run.stderr
 
 
-def test_pyairbyte_finds_it_valid(
+def test_pyairbyte_validates_the_connector(
     drift: FakeDrift, uv: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     config = {
