@@ -1,4 +1,7 @@
-"""(e) airbyte-cdk's declarative source, with a manifest; with messages, if a concurrency is set."""
+"""(e) A declarative source of airbyte-cdk.
+
+Reads conversations, and also their messages if TAP_DRIFT_CONCURRENCY is set.
+"""
 
 import json
 import os
@@ -21,7 +24,7 @@ REQUESTER = {
     "url_base": os.environ["TAP_DRIFT_API_URL"],
     "http_method": "GET",
     "authenticator": {"type": "BearerAuthenticator", "api_token": "token"},
-    # Its own 5 attempts are too few where requests are refused, and it reads no Retry-After.
+    # By default it makes 5 attempts, too few under a rate limit, and ignores Retry-After.
     "error_handler": {
         "type": "DefaultErrorHandler",
         "max_retries": 20,

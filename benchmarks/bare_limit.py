@@ -1,4 +1,4 @@
-"""(c) The bare limit: urllib3 with a fast JSON library, rows printed."""
+"""(c) The minimum: a loop with urllib3 and msgspec that prints each row."""
 
 import os
 import sys

@@ -1,4 +1,7 @@
-"""(d) dlt's rest_api source, extracting only; with messages, if a concurrency is set."""
+"""(d) dlt's rest_api source; extracts without normalizing or loading.
+
+Reads conversations, and also their messages if TAP_DRIFT_CONCURRENCY is set.
+"""
 
 import os
 import tempfile
@@ -19,7 +22,7 @@ MESSAGES = {
 concurrency = os.environ.get("TAP_DRIFT_CONCURRENCY")
 if concurrency:
     os.environ["EXTRACT__WORKERS"] = concurrency
-    # Its own 5 attempts are too few where requests are refused.
+    # The default of 5 attempts is too few under a rate limit.
     os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "20"
 source = rest_api_source(
     {

@@ -1,6 +1,7 @@
-"""A listing that is not the bottleneck: pages made of text, one process of its own.
+"""HTTP server with a conversation listing, for benchmarks.
 
-It speaks what every program of the benchmark needs, and links to itself, since most follow links.
+Builds each page with string formatting, so that the server is not the bottleneck. Links point to
+the server itself, because most of the compared programs follow links. Prints its URL.
 """
 
 from __future__ import annotations
@@ -10,33 +11,33 @@ import re
 import socketserver
 import time
 
-PAGE = 100
+PAGE_SIZE = 100
 NEWEST = 1_772_409_600_000  # epoch milliseconds
-TOKEN = re.compile(rb"page_token=(\d*)")
+PAGE_TOKEN = re.compile(rb"page_token=(\d*)")
 
 
-class Listing(socketserver.StreamRequestHandler):
-    """One connection: requests in, pages out."""
+class ListingHandler(socketserver.StreamRequestHandler):
+    """Answers the requests of one connection; the page token is the index of the first row."""
 
     wbufsize = -1
     disable_nagle_algorithm = True
-    server: Server
+    server: ListingServer
 
     def handle(self) -> None:
-        """Answer until the client goes away."""
+        """Answer until the client closes the connection."""
         while request := self.rfile.readline():
             while self.rfile.readline() not in {b"\r\n", b""}:
                 pass
-            found = TOKEN.search(request)
-            body = self.page(int((found and found[1]) or 0)).encode()
+            match = PAGE_TOKEN.search(request)
+            body = self.page(int((match and match[1]) or 0)).encode()
             time.sleep(self.server.latency)
             head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
             self.wfile.write(head.format(len(body)).encode() + body)
             self.wfile.flush()
 
     def page(self, start: int) -> str:
-        """The rows from one index on, newest first, and the link to the next."""
-        end = min(start + PAGE, self.server.conversations)
+        """Build the page that starts at an index, newest conversation first."""
+        end = min(start + PAGE_SIZE, self.server.conversations)
         rows = ",".join(
             f'{{"status":"closed","contactId":{9007199254740993 + index},'
             f'"createdAt":{NEWEST - 60_000 * index - 59_123},"id":{4_000_000_000 - index},'
@@ -48,22 +49,22 @@ class Listing(socketserver.StreamRequestHandler):
         return f'{{"data":[{rows}],"links":{{{links}}}}}'
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """The listing on a free port of loopback."""
+class ListingServer(socketserver.ThreadingTCPServer):
+    """Serves a number of conversations on a free loopback port."""
 
     daemon_threads = True
 
     def __init__(self, conversations: int, latency: float) -> None:
-        super().__init__(("127.0.0.1", 0), Listing)
+        super().__init__(("127.0.0.1", 0), ListingHandler)
         self.conversations = conversations
-        self.latency = latency
+        self.latency = latency  # seconds before each answer
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("conversations", type=int)
-    parser.add_argument("latency", type=float, help="seconds")
+    parser.add_argument("latency", type=float, help="seconds before each answer")
     options = parser.parse_args()
-    with Server(options.conversations, options.latency) as server:
+    with ListingServer(options.conversations, options.latency) as server:
         print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
         server.serve_forever()

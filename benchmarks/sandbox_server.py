@@ -1,6 +1,7 @@
-"""The sandbox in a process of its own; its links name itself, since most programs follow links.
+"""The sandbox as a separate process, for benchmarks.
 
-At the end of its input it says how it was used: its CPU seconds, and each answer's time and status.
+Links point to the sandbox itself, because most of the compared programs follow links. Prints its
+URL. When standard input is closed, prints its CPU seconds and the time and status of each answer.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from tap_drift.sandbox.data.account import Account
 from tap_drift.sandbox.server import Answer, SandboxHandler, SandboxServer
 
 ANSWERS: list[tuple[float, int]] = []
+"""Time (monotonic, in seconds) and HTTP status of each answer."""
 
 
-class Handler(SandboxHandler):
-    """Answers, and keeps account of it."""
+class RecordingHandler(SandboxHandler):
+    """Records each answer in ANSWERS and rewrites its links."""
 
     def answer(self) -> Answer:
         answer = super().answer()
@@ -30,11 +32,13 @@ class Handler(SandboxHandler):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("conversations", type=int)
-    parser.add_argument("latency", type=float, help="seconds")
-    parser.add_argument("--rate-limit", type=int, default=0)
-    parser.add_argument("--retry-after", action="store_true")
+    parser.add_argument("latency", type=float, help="seconds before each answer")
+    parser.add_argument(
+        "--rate-limit", type=int, default=0, help="requests per second; 0: no limit"
+    )
+    parser.add_argument("--retry-after", action="store_true", help="send Retry-After with a 429")
     options = parser.parse_args()
     with SandboxServer(
         Account.from_seed(options.conversations, seed=1),
@@ -42,7 +46,7 @@ if __name__ == "__main__":
         latency=options.latency,
         rate_limit=options.rate_limit,
         retry_after=options.retry_after,
-        handler=Handler,
+        handler=RecordingHandler,
     ) as server:
         print(server.url, flush=True)
         sys.stdin.read()

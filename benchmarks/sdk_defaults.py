@@ -1,4 +1,4 @@
-"""(a) The same stream on the Meltano SDK's defaults."""
+"""(a) The stream `conversations` with the defaults of the Meltano SDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).parents[1] / "schemas" / "conversations.json"
 
 
-class Links(BaseHATEOASPaginator):
+class LinkPaginator(BaseHATEOASPaginator):
     """Follows `links.next`."""
 
     def get_next_url(self, response: requests.Response) -> str | None:
@@ -28,8 +28,8 @@ class Links(BaseHATEOASPaginator):
         return link
 
 
-class Conversations(RESTStream[Any]):
-    """The listing."""
+class ConversationsStream(RESTStream[Any]):
+    """The conversation listing."""
 
     name = "conversations"
     path = "/conversations/list"
@@ -46,8 +46,8 @@ class Conversations(RESTStream[Any]):
     def authenticator(self) -> BearerTokenAuthenticator:
         return BearerTokenAuthenticator(token="token")
 
-    def get_new_paginator(self) -> Links:
-        return Links()
+    def get_new_paginator(self) -> LinkPaginator:
+        return LinkPaginator()
 
     def get_http_request(self, *, page: PageContext[Any]) -> HTTPRequest:
         request = super().get_http_request(page=page)
@@ -59,18 +59,18 @@ class Conversations(RESTStream[Any]):
 
     def post_process(self, row: dict[str, Any], context: Any = None) -> dict[str, Any]:
         for name in ("createdAt", "updatedAt"):
-            moment = datetime.fromtimestamp(row[name] / 1000, timezone.utc)
-            row[name] = moment.isoformat(timespec="milliseconds")
+            timestamp = datetime.fromtimestamp(row[name] / 1000, timezone.utc)
+            row[name] = timestamp.isoformat(timespec="milliseconds")
         return row
 
 
 class TapDefault(Tap):
-    """The tap."""
+    """Singer tap with one stream."""
 
     name = "tap-default"
 
-    def discover_streams(self) -> list[Conversations]:
-        return [Conversations(self)]
+    def discover_streams(self) -> list[ConversationsStream]:
+        return [ConversationsStream(self)]
 
 
 if __name__ == "__main__":
