@@ -1,4 +1,4 @@
-# The image that an Airbyte deployment runs: `docker build -t source-drift .`
+# Connector image for Airbyte. Build it with: docker build -t source-drift .
 FROM python:3.11-slim AS build
 COPY . /source
 RUN pip install --no-cache-dir --prefix /installed "/source[airbyte]"

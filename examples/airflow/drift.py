@@ -1,10 +1,10 @@
-"""Drift in Airflow: one mapped task for each shard of the conversations.
+"""Airflow DAG: one mapped task per shard of the conversations.
 
-Each task runs `meltano run` with a state of its own. All load into one database.
+Each task runs `meltano run` with a separate state. All tasks load into the same database.
 
     pip install 'apache-airflow~=3.3.2'
-    export DRIFT_PROJECT=the/folder/of/meltano.yml
-    airflow dags test drift              # with this file in Airflow's folder of DAGs
+    export DRIFT_PROJECT=path/to/the/meltano/project
+    airflow dags test drift              # with this file in Airflow's DAGs folder
 """
 
 import json
@@ -25,7 +25,7 @@ SHARDS = int(os.environ.get("DRIFT_SHARDS", "4"))
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
 )
 def drift() -> None:
-    """Read every shard; one that failed goes on where it was."""
+    """Extract all shards; a retried shard resumes from its last state."""
     BashOperator.partial(
         task_id="shard",
         bash_command=(

@@ -1,10 +1,10 @@
-"""Drift in Dagster: an asset is a stream, and a partition is a shard of the conversations.
+"""Dagster definitions: one asset per stream, one partition per shard of the conversations.
 
-Each partition runs `meltano run` with a state of its own. All load into one database.
+Each partition runs `meltano run` with a separate state. All load into the same database.
 
     pip install 'dagster~=1.13.29' dagster-webserver
-    export DRIFT_PROJECT=the/folder/of/meltano.yml
-    dagster dev -f definitions.py        # or, without the web page, for one shard:
+    export DRIFT_PROJECT=path/to/the/meltano/project
+    dagster dev -f definitions.py        # or, for one shard without the web interface:
     dagster asset materialize -f definitions.py --select '*' --partition 0
 """
 
@@ -25,7 +25,7 @@ SHARDS = int(os.environ.get("DRIFT_SHARDS", "4"))
     retry_policy=dg.RetryPolicy(max_retries=3, delay=60),
 )
 def drift(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-    """Read one shard; a shard that failed goes on where it was."""
+    """Extract one shard; a retried shard resumes from its last state."""
     shard = context.partition_key
     command = ["meltano", "run", f"--state-id-suffix=shard-{shard}-of-{SHARDS}"]
     settings = {
