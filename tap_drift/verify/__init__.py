@@ -1,1 +1,1 @@
-"""The command `drift-verify`: whether what a run emitted is all that Drift had."""
+"""The command `drift-verify`: compares an extraction with what Drift has now."""

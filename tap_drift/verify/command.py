@@ -1,4 +1,4 @@
-"""The command `drift-verify`: whether what arrived is all that Drift had."""
+"""The command `drift-verify`."""
 
 from __future__ import annotations
 
@@ -15,54 +15,43 @@ from typing_extensions import override
 from tap_drift.cli import DriftCommand, as_process
 from tap_drift.tap import TapDrift
 from tap_drift.verify.compare import compare
-from tap_drift.verify.extraction import read
-from tap_drift.verify.progress import Progress
-from tap_drift.verify.report import Comparison, lacking, report
-from tap_drift.verify.source_reader import Drift
+from tap_drift.verify.extraction import read_messages
+from tap_drift.verify.progress import TerminalProgress
+from tap_drift.verify.report import Comparison, findings_as_json, format_report
+from tap_drift.verify.source_reader import SourceReader
 from tap_drift.verify.store import Store
 
 if TYPE_CHECKING:
     from singer_sdk.plugin_base import _ConfigInput
 
 
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class VerifyCommand(DriftCommand):
-    """Ends as the tap does, and never before its input has."""
+    """Reports errors as the tap does, and always reads its input to the end."""
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command, and exit.
-
-        Args:
-            args: click's.
-            kwargs: click's.
+        """Run the command and exit.
 
         Raises:
-            SystemExit: Always: 0 if all has arrived, 1 if not or if that could not be found out, 2
-                if the command line was wrong.
+            SystemExit: Always. 0: complete; 1: incomplete, or not verified because of an error;
+                2: invalid command line.
         """
         _set_up_logging()
-        # As in `tap | tee >(drift-verify) | target`, where our output is the target's input: the
-        # target shall not read a table there, nor wait for it.
+        # In `tap | tee >(drift-verify) | target`, standard output is the target's input: the report
+        # goes to standard error, and the target does not wait for this process to close the pipe.
         if _is_pipe(sys.stdin) and _is_pipe(sys.stdout):
             os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         super().main(*args, **kwargs)
 
     @override
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the command line; if that is wrong, read the input to its end all the same.
-
-        Args:
-            args: click's.
-            kwargs: click's.
-
-        Returns:
-            click's context.
+        """Parse the command line; reads the input to its end if that fails.
 
         Raises:
-            click.UsageError: If the command line is wrong.
+            click.UsageError: If the command line is invalid.
         """
         try:
             return super().make_context(*args, **kwargs)
@@ -78,56 +67,63 @@ class VerifyCommand(DriftCommand):
     multiple=True,
     callback=TapDrift.cb_config,
     metavar="FILE|ENV",
-    help="The tap's settings, as the tap was given them: a JSON file, or ENV for the environment.",
+    help="Settings that tap-drift ran with: a JSON file, or ENV for environment variables.",
 )
 @click.option(
     "--missing",
     type=click.File("wb", lazy=False),
     metavar="FILE",
-    help="Write what is missing there: a JSON object a line, with `stream`, `id` and `why`.",
+    help="Write each record that is missing, stale, not requested, unknown or not extracted to "
+    "FILE: a JSON object per line with `stream`, `id` and `reason`.",
 )
 @click.argument("messages", type=click.File("rb"), default="-")
 @click.pass_context
 def main(
     context: click.Context, config: _ConfigInput, missing: IO[bytes] | None, messages: IO[bytes]
 ) -> None:
-    """Say whether MESSAGES, which tap-drift wrote, are all that Drift has.
+    """Check whether MESSAGES contains every record that Drift has.
 
-    Reads standard input, if no file is given; then asks Drift. Exits with 0 only if nothing is
-    missing.
+    MESSAGES is a file with the output of one or more runs of tap-drift; the default is standard
+    input. The command reads the same streams from Drift and prints a comparison.
+
+    Exit codes: 0 if complete; 1 if records are missing or stale, or if an error prevented the
+    check; 2 if the command line is invalid.
     """
     try:
         comparison, store = _compare(config, messages)
     finally:
         _drain(messages)
-    for line in report(comparison, store):
+    for line in format_report(comparison, store):
         click.echo(line)
     if missing:
-        missing.writelines(lacking(store))
-    context.exit(0 if comparison.is_whole else 1)
+        missing.writelines(findings_as_json(store))
+    context.exit(0 if comparison.is_complete else 1)
 
 
 def run() -> NoReturn:
-    """Run the command as a process of its own."""
+    """Run the command as its own process."""
     as_process(main)
 
 
 def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Store]:
-    store, progress = Store(), Progress()
-    drift = Drift(config.config, store, progress.asked, env=config.parse_env)
+    store, progress = Store(), TerminalProgress()
+    source = SourceReader(config.config, store, progress.on_source, env=config.parse_env)
     try:
-        arrived = read(messages, store, drift.lookback, progress.arrived)
-        asked = datetime.now(timezone.utc)
-        counts = drift.read(arrived.runs) if arrived.runs else None
+        extraction = read_messages(messages, store, source.lookback, progress.on_extracted)
+        verified_at = datetime.now(timezone.utc)
+        counts = source.read(extraction.runs) if extraction.runs else None
     finally:
-        progress.end()
-    lines = compare(store, arrived, asked, drift.lookback)
-    return Comparison(arrived, lines, counts, asked, drift.requests, drift.failed), store
+        progress.clear()
+    results = compare(store, extraction, verified_at, source.lookback)
+    comparison = Comparison(
+        extraction, results, counts, verified_at, source.request_count, source.failed_streams
+    )
+    return comparison, store
 
 
 def _drain(messages: IO[bytes]) -> None:
-    """Read on to the end: a `tee` that has nobody to write to ends, and the run with it."""
-    while not messages.isatty() and messages.read(_CHUNK):
+    """Read the input to its end: `tee`, and with it the tap, ends if its output pipe is closed."""
+    while not messages.isatty() and messages.read(_CHUNK_BYTES):
         pass
 
 
@@ -135,8 +131,8 @@ def _set_up_logging() -> None:
     is_debug = os.environ.get("TAP_DRIFT_LOGLEVEL", "").upper() == "DEBUG"
     level = logging.DEBUG if is_debug else logging.WARNING
     handler = logging.StreamHandler()
-    handler.setLevel(level)  # some of the SDK's loggers have a lower one of their own
-    # On a terminal, a line begins where the progress stands.
+    handler.setLevel(level)  # some loggers of the SDK have a lower level of their own
+    # On a terminal, a log line replaces the progress line.
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
     logging.basicConfig(format=f"{clear}drift-verify: %(message)s", handlers=[handler], level=level)
 

@@ -1,4 +1,4 @@
-"""What arrived beside what Drift has now: what is missing, and what has only moved since."""
+"""Compares the extracted records with those that Drift has now."""
 
 from __future__ import annotations
 
@@ -9,137 +9,157 @@ from tap_drift.timestamps import spell
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from tap_drift.verify.extraction import Arrived
+    from tap_drift.verify.extraction import Extraction
     from tap_drift.verify.store import Store
 
-WHYS = {
-    "missing": "Drift had it when the extraction began, and it did not arrive",
-    "stale": "Drift had a later version when the extraction began, and an older one arrived",
-    "unasked": "what arrived refers to it, but no conversation does: the tap does not ask for it",
-    "unknown": "what arrived refers to it, and Drift does not give it",
-    "not taken": "what arrived refers to it, and its stream was not extracted",
+REASONS = {
+    "missing": "Drift had it when the extraction started, but it was not extracted",
+    "stale": "Drift had a later version when the extraction started than the extracted one",
+    "not requested": "an extracted record refers to this contact, but no conversation does: "
+    "the tap requests only the contacts of conversations",
+    "unknown": "an extracted record refers to it, but Drift does not return it",
+    "not extracted": "an extracted record refers to it, but its stream was not extracted",
 }
-"""What is lacking, and why; `missing` and `stale` are what an extraction should have had."""
+"""The kinds of findings that `--missing` lists, and their `reason`."""
 
-_BY_ITSELF = "coalesce(d.made, '') < :horizon"
-_CONVERSATION = (
-    "coalesce((SELECT version FROM record WHERE side = 1 AND stream = 'conversations' "
-    "AND key = CAST(d.conversation AS TEXT)), '') < :horizon"
+# Conditions on `source`, a record of the source side. `:cutoff` is the start of the extraction less
+# the lookback.
+_RECORD_EXISTED = "coalesce(source.created_at, '') < :cutoff"
+_CONVERSATION_UNCHANGED = (
+    "coalesce((SELECT updated_at FROM record WHERE side = 1 AND stream = 'conversations' "
+    "AND key = CAST(source.conversation_id AS TEXT)), '') < :cutoff"
 )
-# A conversation that was updated since is read again, and its messages with it. Of those that were
-# read before, what was said by then must be there all the same.
-_READ = (
-    "coalesce(d.made, '') < (SELECT max(settled) FROM record INDEXED BY by_conversation "
-    "WHERE side = 0 AND stream = 'messages' AND conversation = d.conversation)"
+# The next run reads all messages of a conversation that was updated after the cutoff. If this
+# extraction already has messages of it, the messages that existed when those were read must be
+# there as well.
+_COVERED_BY_EXTRACTION = (
+    "coalesce(source.created_at, '') < "
+    "(SELECT max(covered_until) FROM record INDEXED BY by_conversation "
+    "WHERE side = 0 AND stream = 'messages' AND conversation_id = source.conversation_id)"
 )
-_MESSAGE = f"({_BY_ITSELF} AND {_CONVERSATION}) OR {_READ}"
-_CONTACT = (
-    "EXISTS (SELECT 1 FROM reference WHERE stream = 'contacts' AND key = d.key "
-    "AND (side = 0 OR coalesce(made, '') < :horizon))"
+_MESSAGE_EXPECTED = f"({_RECORD_EXISTED} AND {_CONVERSATION_UNCHANGED}) OR {_COVERED_BY_EXTRACTION}"
+_CONTACT_EXPECTED = (
+    "EXISTS (SELECT 1 FROM reference WHERE stream = 'contacts' AND key = source.key "
+    "AND (side = 0 OR coalesce(referenced_at, '') < :cutoff))"
 )
-_WAS_THERE = {
-    "contacts": _CONTACT,
-    "conversation_details": _CONVERSATION,
-    "messages": _MESSAGE,
-    "transcripts": _CONVERSATION,
+_EXPECTED = {
+    "contacts": _CONTACT_EXPECTED,
+    "conversation_details": _CONVERSATION_UNCHANGED,
+    "messages": _MESSAGE_EXPECTED,
+    "transcripts": _CONVERSATION_UNCHANGED,
 }
-"""Whether a row of Drift's, `d`, was there when the extraction began; for each stream."""
+"""Whether the extraction should have a record; `_RECORD_EXISTED` for the other streams."""
 
-# The tap asks for the contacts that conversations name, and for no others.
-_UNASKED = (
-    "d.stream = 'contacts' AND d.key NOT IN "
+# The tap requests only the contacts that conversations refer to.
+_NOT_REQUESTED = (
+    "source.stream = 'contacts' AND source.key NOT IN "
     "(SELECT key FROM reference WHERE side = 1 AND stream = 'contacts')"
 )
-_BOTH = "SELECT 1 FROM record WHERE side = {side} AND stream = {row}.stream AND key = {row}.key"
-_NOT_ARRIVED = _BOTH.format(side=0, row="d")
-_NOT_IN_DRIFT = _BOTH.format(side=1, row="a")
+
+_INSERT_STALE_AND_CHANGED = """
+INSERT INTO finding
+SELECT source.stream, source.key,
+    CASE WHEN source.updated_at < :cutoff THEN 'stale' ELSE 'changed' END
+FROM record AS source JOIN record AS extracted
+    ON extracted.side = 0 AND extracted.stream = source.stream AND extracted.key = source.key
+WHERE source.side = 1 AND source.stream = :stream AND source.updated_at > extracted.updated_at
+"""
+_INSERT_DELETED = """
+INSERT INTO finding SELECT stream, key, 'deleted' FROM record AS extracted
+WHERE side = 0 AND stream = :stream AND NOT EXISTS (
+    SELECT 1 FROM record WHERE side = 1 AND stream = extracted.stream AND key = extracted.key
+)
+"""
+_INSERT_UNKNOWN = """
+INSERT INTO finding SELECT stream, key, 'unknown' FROM reference
+WHERE side = 0 AND stream = :stream AND key NOT IN (
+    SELECT key FROM record WHERE stream = :stream
+)
+"""
+_INSERT_NOT_EXTRACTED = """
+INSERT INTO finding SELECT stream, key, 'not extracted' FROM reference
+WHERE side = 0 AND stream = :stream
+"""
 
 
-class Line(NamedTuple):
-    """What the comparison of a stream came to."""
+class StreamResult(NamedTuple):
+    """Result of comparing one stream."""
 
     stream: str
-    is_taken: bool
-    drift: int
-    arrived: int
-    found: dict[str, int]
-    """How many of each kind: those of `WHYS`, and `new`, `changed` and `gone`."""
+    is_extracted: bool
+    source_count: int
+    extracted_count: int
+    findings: dict[str, int]
+    """Number of findings by kind: those of `REASONS`, and `new`, `changed` and `deleted`."""
 
     @property
-    def lacking(self) -> int:
-        """How many are not there as the extraction should have had them."""
-        return self.found.get("missing", 0) + self.found.get("stale", 0)
+    def incomplete(self) -> int:
+        """The number of records that are missing or stale."""
+        return self.findings.get("missing", 0) + self.findings.get("stale", 0)
 
 
-def compare(store: Store, arrived: Arrived, asked: datetime, lookback: timedelta) -> list[Line]:
+def compare(
+    store: Store, extraction: Extraction, verified_at: datetime, lookback: timedelta
+) -> list[StreamResult]:
     """Compare all streams.
 
-    What was last updated since the extraction began, less `lookback`, is what the next run reads:
-    it is new or changed since, and not missing. So is a conversation that is not there because it
-    was updated, and moved away, while the extraction read the listing.
+    A record that was last updated after the start of the extraction less `lookback` is read by the
+    next run: it counts as new or changed, not as missing or stale. This includes a conversation
+    that an update moved to the top of the listing while the extraction read it.
 
     Args:
-        store: What arrived, and what Drift has.
-        arrived: What is known of the messages.
-        asked: When Drift was asked for what it has now.
-        lookback: How far Drift's listings may lag behind.
-
-    Returns:
-        A line for each stream.
+        store: The records of both sides. The findings are added to it.
+        extraction: Summary of the messages.
+        verified_at: When reading Drift began; the cutoff if the extraction has no times.
+        lookback: The longest delay with which a change appears in Drift's listings.
     """
-    store.db.execute("CREATE INDEX by_conversation ON record (side, stream, conversation, settled)")
-    for stream in store.keys:
-        if stream in arrived.runs:
-            began = arrived.runs[stream].began or arrived.began or asked
-            _find(store, stream, spell(began - lookback))
+    store.execute(
+        "CREATE INDEX by_conversation ON record (side, stream, conversation_id, covered_until)"
+    )
+    for stream in store.primary_keys:
+        if stream in extraction.runs:
+            run = extraction.runs[stream]
+            started_at = run.started_at or extraction.started_at or verified_at
+            _compare_stream(store, stream, spell(started_at - lookback))
         else:
-            store.rows(
-                "INSERT INTO finding SELECT stream, key, 'not taken' FROM reference "
-                "WHERE side = 0 AND stream = :stream",
-                stream=stream,
-            )
-    return [_line(store, stream, is_taken=stream in arrived.runs) for stream in store.keys]
+            store.execute(_INSERT_NOT_EXTRACTED, stream=stream)
+    return [
+        _summarize(store, stream, is_extracted=stream in extraction.runs)
+        for stream in store.primary_keys
+    ]
 
 
-def _find(store: Store, stream: str, horizon: str) -> None:
-    there = _WAS_THERE.get(stream, _BY_ITSELF)
-    store.rows(
-        f"INSERT INTO finding SELECT stream, key, CASE WHEN {_UNASKED} THEN 'unasked' "  # noqa: S608 - our own words
-        f"WHEN {there} THEN 'missing' ELSE 'new' END "
-        f"FROM record AS d WHERE side = 1 AND stream = :stream AND NOT EXISTS ({_NOT_ARRIVED})",
-        stream=stream,
-        horizon=horizon,
-    )
-    store.rows(
-        "INSERT INTO finding "
-        "SELECT d.stream, d.key, CASE WHEN d.version < :horizon THEN 'stale' ELSE 'changed' END "
-        "FROM record AS d JOIN record AS a ON a.side = 0 AND a.stream = d.stream AND a.key = d.key "
-        "WHERE d.side = 1 AND d.stream = :stream AND d.version > a.version",
-        stream=stream,
-        horizon=horizon,
-    )
-    store.rows(
-        "INSERT INTO finding SELECT stream, key, 'gone' FROM record AS a "  # noqa: S608 - our own words
-        f"WHERE side = 0 AND stream = :stream AND NOT EXISTS ({_NOT_IN_DRIFT})",
-        stream=stream,
-    )
-    store.rows(
-        "INSERT INTO finding SELECT stream, key, 'unknown' FROM reference AS a "
-        "WHERE side = 0 AND stream = :stream AND key NOT IN "
-        "(SELECT key FROM record WHERE stream = :stream)",
-        stream=stream,
-    )
+def _compare_stream(store: Store, stream: str, cutoff: str) -> None:
+    store.execute(_insert_missing_and_new(stream), stream=stream, cutoff=cutoff)
+    store.execute(_INSERT_STALE_AND_CHANGED, stream=stream, cutoff=cutoff)
+    store.execute(_INSERT_DELETED, stream=stream)
+    store.execute(_INSERT_UNKNOWN, stream=stream)
 
 
-def _line(store: Store, stream: str, *, is_taken: bool) -> Line:
+def _insert_missing_and_new(stream: str) -> str:
+    expected = _EXPECTED.get(stream, _RECORD_EXISTED)
+    return f"""
+        INSERT INTO finding
+        SELECT stream, key, CASE
+            WHEN {_NOT_REQUESTED} THEN 'not requested'
+            WHEN {expected} THEN 'missing'
+            ELSE 'new' END
+        FROM record AS source
+        WHERE side = 1 AND stream = :stream AND NOT EXISTS (
+            SELECT 1 FROM record WHERE side = 0 AND stream = source.stream AND key = source.key
+        )
+    """  # noqa: S608 - built from constants of this module
+
+
+def _summarize(store: Store, stream: str, *, is_extracted: bool) -> StreamResult:
     records = dict(
-        store.rows(
+        store.execute(
             "SELECT side, count(*) FROM record WHERE stream = :stream GROUP BY side", stream=stream
         )
     )
-    found = dict(
-        store.rows(
-            "SELECT what, count(*) FROM finding WHERE stream = :stream GROUP BY what", stream=stream
+    findings = dict(
+        store.execute(
+            "SELECT kind, count(*) FROM finding WHERE stream = :stream GROUP BY kind", stream=stream
         )
     )
-    return Line(stream, is_taken, records.get(1, 0), records.get(0, 0), found)
+    return StreamResult(stream, is_extracted, records.get(1, 0), records.get(0, 0), findings)

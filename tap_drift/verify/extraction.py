@@ -1,4 +1,4 @@
-"""Reading what arrived: Singer messages of one run, or of several, one after the other."""
+"""Reads the Singer messages of an extraction: of one run, or of several concatenated runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from singer_sdk.exceptions import FatalSyncError
 
 from tap_drift.timestamps import parse, spell
-from tap_drift.verify.store import FAMILY, REFERRED_TO, Side
+from tap_drift.verify.store import CONVERSATION_STREAMS, REFERENCED_STREAMS, Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,135 +30,129 @@ class _Message(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Message)
 
+# All records of a page have the same time.
+_parse_time = lru_cache(maxsize=64)(parse)
+
 
 @dataclass
 class Run:
-    """What is known of one run."""
+    """One run of the tap."""
 
-    began: datetime | None = None
-    """When the first of its records was read; None if it has none."""
+    started_at: datetime | None = None
+    """The earliest `time_extracted`; None if the run has no records."""
 
 
 @dataclass
-class Arrived:
-    """What is known of the messages as a whole."""
+class Extraction:
+    """Summary of all messages read."""
 
     runs: dict[str, Run] = field(default_factory=dict)
     """The last run of each stream, by the stream's name."""
 
-    others: set[str] = field(default_factory=set)
-    """Names of streams that are none of the tap's."""
+    other_streams: set[str] = field(default_factory=set)
+    """Names of streams that tap-drift does not have."""
 
-    is_cut: bool = False
-    """Whether they end in the middle of one."""
+    is_truncated: bool = False
+    """Whether the input ends in the middle of a message."""
 
-    went_on: bool = False
-    """Whether the first run went on from where an earlier one had ended."""
+    is_continuation: bool = False
+    """Whether the first run resumed from the state of an earlier run."""
 
-    records: int = 0
+    record_count: int = 0
 
     @property
-    def began(self) -> datetime | None:
-        """When the last run of any stream began."""
-        return max((run.began for run in self.runs.values() if run.began), default=None)
+    def started_at(self) -> datetime | None:
+        """The start of the last run."""
+        return max((run.started_at for run in self.runs.values() if run.started_at), default=None)
 
 
-def read(
-    lines: Iterable[bytes], store: Store, lookback: timedelta, tell: Callable[[int], None]
-) -> Arrived:
-    """Note all records.
+def read_messages(
+    lines: Iterable[bytes], store: Store, lookback: timedelta, on_progress: Callable[[int], None]
+) -> Extraction:
+    """Store all records of an extraction.
 
     Args:
-        lines: Singer messages.
-        store: Where to note them.
-        lookback: How far Drift's listings may lag behind.
-        tell: Takes how many records there are so far.
-
-    Returns:
-        What is known of them as a whole.
+        lines: Singer messages, each with its line end.
+        store: Where to store the records.
+        lookback: The longest delay with which a change appears in Drift's listings.
+        on_progress: Called with the number of records so far.
 
     Raises:
-        FatalSyncError: If a line is no Singer message, or one that cannot be compared.
+        FatalSyncError: If a line is not a Singer message, or is a BATCH message.
     """
-    reader = _Reader(store, lookback)
+    reader = _MessageReader(store, lookback)
     for number, line in enumerate(lines, start=1):
-        if reader.takes(line):
-            tell(reader.arrived.records)
+        if reader.read_line(line):
+            on_progress(reader.extraction.record_count)
         elif line.endswith(b"\n"):
             raise FatalSyncError(f"Line {number:,} of the input is not a Singer message.")
         else:
-            reader.arrived.is_cut = True
-    return reader.arrived
+            reader.extraction.is_truncated = True
+    return reader.extraction
 
 
-class _Reader:
-    """Takes one message after the other."""
-
+class _MessageReader:
     def __init__(self, store: Store, lookback: timedelta) -> None:
-        self.arrived = Arrived()
+        self.extraction = Extraction()
         self._store = store
         self._lookback = lookback
         self._run = Run()
         self._declared: set[str] = set()
-        self._has_conversations = False
+        self._has_conversation_records = False
 
-    def takes(self, line: bytes) -> bool:
-        """Take a message, and say whether it is one."""
+    def read_line(self, line: bytes) -> bool:
+        """Process one line; returns whether it is a valid message."""
         try:
-            message = _DECODER.decode(line)
-            self._take(message)
+            self._read_message(_DECODER.decode(line))
         except (AttributeError, KeyError, TypeError, ValueError):
             return False
         return True
 
-    def _take(self, message: _Message) -> None:
+    def _read_message(self, message: _Message) -> None:
         if message.type == "BATCH":
             raise FatalSyncError(
-                "The messages are batches, whose records are in files of their own: run the tap "
-                "without `batch_config`, and compare that."
+                "The input has BATCH messages, whose records are in separate files. Run the tap "
+                "without `batch_config` and verify the output of that run."
             )
-        if message.type == "STATE" and not self.arrived.records:
-            self.arrived.went_on |= _has_bookmark(message.value)
+        if message.type == "STATE" and not self.extraction.record_count:
+            self.extraction.is_continuation |= _has_bookmark(message.value)
         if message.type not in {"SCHEMA", "RECORD"}:
             return
-        if message.stream not in self._store.keys:
-            self.arrived.others.add(message.stream)
+        if message.stream not in self._store.primary_keys:
+            self.extraction.other_streams.add(message.stream)
         elif message.type == "SCHEMA":
-            self._declare(message)
+            self._read_schema(message)
         else:
-            self._note(message)
+            self._read_record(message)
 
-    def _declare(self, message: _Message) -> None:
-        """Take note of a stream; where a run could not declare it any more, a new one has begun.
+    def _read_schema(self, message: _Message) -> None:
+        """Register a stream and detect the start of the next run.
 
-        Each run declares a stream once, and conversations and their children before their records.
+        A run emits one SCHEMA message per stream, and those of conversations and their child
+        streams before the first record of any of them.
         """
         stream = message.stream
-        is_late = self._has_conversations and stream in FAMILY
+        is_late = self._has_conversation_records and stream in CONVERSATION_STREAMS
         if is_late or stream in self._declared:
             self._run, self._declared = Run(), set()
-            self._has_conversations = False
+            self._has_conversation_records = False
         self._declared.add(stream)
-        self.arrived.runs[stream] = self._run
-        if message.key_properties and stream not in REFERRED_TO:
-            self._store.keys[stream] = tuple(message.key_properties)
+        self.extraction.runs[stream] = self._run
+        if message.key_properties and stream not in REFERENCED_STREAMS:
+            self._store.primary_keys[stream] = tuple(message.key_properties)
 
-    def _note(self, message: _Message) -> None:
+    def _read_record(self, message: _Message) -> None:
         if message.record is None:
             raise ValueError
-        settled = None
+        covered_until = None
         if message.time_extracted:
-            moment = _moment(message.time_extracted)
-            self._run.began = min(self._run.began or moment, moment)
-            settled = spell(moment - self._lookback)
-        self._has_conversations |= message.stream in FAMILY
-        self._store.note(Side.ARRIVED, message.stream, message.record, settled)
-        self.arrived.runs.setdefault(message.stream, self._run)
-        self.arrived.records += 1
-
-
-# The records of a page have one time.
-_moment = lru_cache(maxsize=64)(parse)
+            read_at = _parse_time(message.time_extracted)
+            self._run.started_at = min(self._run.started_at or read_at, read_at)
+            covered_until = spell(read_at - self._lookback)
+        self._has_conversation_records |= message.stream in CONVERSATION_STREAMS
+        self._store.add(Side.EXTRACTED, message.stream, message.record, covered_until)
+        self.extraction.runs.setdefault(message.stream, self._run)
+        self.extraction.record_count += 1
 
 
 def _has_bookmark(state: dict[str, Any]) -> bool:

@@ -1,42 +1,36 @@
-"""A line on the terminal that says how far it has come."""
+"""Progress display on a terminal."""
 
 from __future__ import annotations
 
 import sys
 
-_EVERY = 1000
+_RECORDS_PER_UPDATE = 1000
+_CLEAR_LINE = "\r\x1b[K"
 
 
-class Progress:
-    """Rewrites one line on standard error, if that is a terminal."""
+class TerminalProgress:
+    """Rewrites one line on standard error; prints nothing if that is not a terminal."""
 
     def __init__(self) -> None:
-        """Begin with an empty line."""
-        self._is_seen = sys.stderr.isatty()
+        self._is_enabled = sys.stderr.isatty()
 
-    def arrived(self, records: int) -> None:
-        """Say how much has arrived.
+    def on_extracted(self, records: int) -> None:
+        """Show how many records of the extraction were read so far."""
+        self._show(records, f"Reading the messages: {records:,} records")
 
-        Args:
-            records: How many records so far.
-        """
-        self._say(records, f"{records:,} records arrived")
+    def on_source(self, records: int) -> None:
+        """Show how many records were read from Drift so far."""
+        self._show(records, f"Reading Drift: {records:,} records")
 
-    def asked(self, records: int) -> None:
-        """Say how much was read from Drift.
+    def clear(self) -> None:
+        """Erase the line."""
+        self._write("")
 
-        Args:
-            records: How many records so far.
-        """
-        self._say(records, f"Asking Drift: {records:,} records")
+    def _show(self, records: int, text: str) -> None:
+        if records and records % _RECORDS_PER_UPDATE == 0:
+            self._write(text)
 
-    def end(self) -> None:
-        """Leave an empty line behind."""
-        if self._is_seen:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-    def _say(self, records: int, words: str) -> None:
-        if self._is_seen and records and records % _EVERY == 0:
-            sys.stderr.write(f"\r\x1b[K{words}")
+    def _write(self, text: str) -> None:
+        if self._is_enabled:
+            sys.stderr.write(f"{_CLEAR_LINE}{text}")
             sys.stderr.flush()

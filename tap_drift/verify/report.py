@@ -1,4 +1,4 @@
-"""The comparison in words: a table to file, a verdict, and what is missing as JSON lines."""
+"""Formats a comparison as a report, and its findings as JSON lines."""
 
 from __future__ import annotations
 
@@ -7,164 +7,164 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tap_drift.timestamps import spell
-from tap_drift.verify.compare import WHYS
+from tap_drift.verify.compare import REASONS
+from tap_drift.verify.store import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_drift.verify.compare import Line
-    from tap_drift.verify.extraction import Arrived
-    from tap_drift.verify.source_reader import Counts
+    from tap_drift.verify.compare import StreamResult
+    from tap_drift.verify.extraction import Extraction
+    from tap_drift.verify.source_reader import StatusCounts
     from tap_drift.verify.store import Store
 
-_FOUND = ("missing", "stale", "new", "changed", "gone", "unasked", "unknown")
+_KINDS = ("missing", "stale", "new", "changed", "deleted", "not requested", "unknown")
 _LEGEND = """\
-missing: Drift had it when the extraction began, and it did not arrive; stale: an older version did.
-new, changed, gone: since the extraction began. The next run gets what is new or changed.
-unasked: no conversation names the contact, so the tap does not ask for it.
-unknown: what arrived refers to it, and Drift does not give it."""
-_CUT = "The input ends in the middle of a line: the run that wrote it was cut."
-_WENT_ON = (
-    "The input begins with a run that went on from where an earlier one had ended: what only that "
-    "one emitted counts as missing. Give the messages of all runs, the first run's first."
-)
+missing: Drift had the record when the extraction started, but it was not extracted.
+stale: Drift had a later version when the extraction started than the extracted one.
+new, changed, deleted: since the extraction started. The next run extracts new and changed records.
+not requested: contacts that no conversation refers to. The tap does not request them.
+unknown: extracted records refer to the record, but Drift does not return it."""
 
 
 class Comparison(NamedTuple):
-    """All that there is to say."""
+    """Everything that the report shows."""
 
-    arrived: Arrived
-    lines: list[Line]
-    counts: Counts | None
-    asked: datetime
-    """When Drift was asked for what it has now."""
+    extraction: Extraction
+    results: list[StreamResult]
+    counts: StatusCounts | None
+    verified_at: datetime
+    """When reading Drift began."""
 
-    requests: int
-    failed: set[str]
-    """The names of the streams that Drift could not be asked for."""
+    request_count: int
+    failed_streams: set[str]
+    """Names of the streams that could not be read from Drift."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all that Drift had has arrived."""
-        lacking = any(line.lacking for line in self.lines if line.stream not in self.failed)
-        differing = self.counts is not None and self.counts.differing()
-        unknown = lacking or differing or self.arrived.is_cut or self.failed
-        return bool(self.arrived.runs) and not unknown
+    def incomplete(self) -> int:
+        """The number of missing and stale records in the streams that could be compared."""
+        return sum(
+            result.incomplete for result in self.results if result.stream not in self.failed_streams
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that Drift had was extracted, and all of it could be compared."""
+        has_mismatches = self.counts is not None and bool(self.counts.mismatches())
+        return bool(self.extraction.runs) and not (
+            self.incomplete or has_mismatches or self.extraction.is_truncated or self.failed_streams
+        )
 
 
-def report(comparison: Comparison, store: Store) -> Iterator[str]:
-    """Put it into words.
-
-    Args:
-        comparison: What there is to say.
-        store: What arrived, and what Drift has.
-
-    Yields:
-        Lines for a terminal or a file.
-    """
-    unread = {line.stream for line in comparison.lines if not line.is_taken} | comparison.failed
-    yield from _table(
-        [
-            ["stream", "in Drift", "arrived", *_FOUND],
-            *(_cells(line) for line in comparison.lines if line.stream not in unread),
-        ]
-    )
-    for name in sorted(comparison.failed):
-        yield f"{name}: could not be asked for"
-    for line in comparison.lines:
-        if not line.is_taken:
-            referred = line.found.get("not taken", 0)
-            yield f"{line.stream}: not taken" + (f", {referred:,} referred to" if referred else "")
+def format_report(comparison: Comparison, store: Store) -> Iterator[str]:
+    """Yield the lines of the report."""
+    yield from _format_streams(comparison)
     yield ""
     if comparison.counts:
-        yield from _statuses(comparison.counts, store)
+        yield from _format_counts(comparison.counts, store)
         yield ""
     yield _LEGEND
     yield ""
-    yield from _verdict(comparison)
+    yield from _format_notes(comparison)
+    yield from _format_verdict(comparison)
 
 
-def lacking(store: Store) -> Iterator[bytes]:
-    """Name what is not there.
-
-    Args:
-        store: What was compared.
-
-    Yields:
-        A JSON object with `stream`, `id` and `why` for each, and a line end.
-    """
-    query = "SELECT stream, key, what FROM finding ORDER BY rowid"
-    for stream, key, what in store.db.execute(query):
-        if what in WHYS:
-            found = {"stream": stream, "id": msgspec.Raw(key.encode()), "why": WHYS[what]}
-            yield msgspec.json.encode(found) + b"\n"
+def findings_as_json(store: Store) -> Iterator[bytes]:
+    """Yield a JSON line with `stream`, `id` and `reason` for each finding listed in `REASONS`."""
+    for stream, key, kind in store.execute("SELECT stream, key, kind FROM finding ORDER BY rowid"):
+        if kind in REASONS:
+            finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "reason": REASONS[kind]}
+            yield msgspec.json.encode(finding) + b"\n"
 
 
-def _cells(line: Line) -> list[str]:
-    found = [line.found.get(what, 0) for what in _FOUND]
-    return [line.stream, *(f"{count:,}" for count in (line.drift, line.arrived, *found))]
+def _format_streams(comparison: Comparison) -> Iterator[str]:
+    rows = [["stream", "in Drift", "extracted", *_KINDS]]
+    not_extracted = []
+    for result in comparison.results:
+        if not result.is_extracted:
+            not_extracted.append(result)
+        elif result.stream not in comparison.failed_streams:
+            rows.append(_stream_row(result))
+    yield from _format_table(rows)
+    for stream in sorted(comparison.failed_streams):
+        yield f"{stream}: could not be read from Drift"
+    for result in not_extracted:
+        referenced = result.findings.get("not extracted", 0)
+        suffix = f" ({referenced:,} referenced)" if referenced else ""
+        yield f"{result.stream}: not extracted{suffix}"
 
 
-def _table(rows: list[list[str]]) -> Iterator[str]:
+def _stream_row(result: StreamResult) -> list[str]:
+    findings = [result.findings.get(kind, 0) for kind in _KINDS]
+    numbers = (result.source_count, result.extracted_count, *findings)
+    return [result.stream, *(f"{number:,}" for number in numbers)]
+
+
+def _format_counts(counts: StatusCounts, store: Store) -> Iterator[str]:
+    extracted = store.count_by_status(Side.EXTRACTED)
+    rows = [["conversation status", "Drift counts", "Drift lists", "extracted"]]
+    for status in sorted({*counts.counted_after, *counts.listed}, key=str):
+        counted = counts.counted_after.get(status)
+        rows.append(
+            [
+                str(status),
+                "-" if counted is None else f"{counted:,}",
+                f"{counts.listed.get(status, 0):,}",
+                f"{extracted.get(status, 0):,}",
+            ]
+        )
+    yield from _format_table(rows)
+    if mismatches := counts.mismatches():
+        yield (
+            f"Drift counts and lists different numbers of conversations: {', '.join(mismatches)}. "
+            f"{counts.updated:,} conversations were updated in the meantime, which does not "
+            "explain the difference."
+        )
+
+
+def _format_table(rows: list[list[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         yield "  ".join([first.ljust(widths[0]), *cells])
 
 
-def _statuses(counts: Counts, store: Store) -> Iterator[str]:
-    arrived = dict(
-        store.rows(
-            "SELECT status, count(*) FROM record WHERE side = 0 AND stream = 'conversations' "
-            "GROUP BY status"
-        )
-    )
-    names = sorted({*counts.after, *counts.listed}, key=str)
-    yield from _table(
-        [
-            ["conversations", "Drift counts", "Drift lists", "arrived"],
-            *(
-                [
-                    str(name),
-                    f"{counts.after[name]:,}" if name in counts.after else "-",
-                    f"{counts.listed.get(name, 0):,}",
-                    f"{arrived.get(name, 0):,}",
-                ]
-                for name in names
-            ),
-        ]
-    )
-    if differing := counts.differing():
+def _format_notes(comparison: Comparison) -> Iterator[str]:
+    extraction = comparison.extraction
+    if not extraction.runs:
+        yield "The input has no messages of tap-drift."
+    if extraction.other_streams:
+        streams = ", ".join(sorted(extraction.other_streams))
+        yield f"Not compared, because tap-drift has no such streams: {streams}."
+    if extraction.is_truncated:
+        yield "The input ends in the middle of a line: the run that wrote it was interrupted."
+    if extraction.is_continuation:
         yield (
-            f"Drift does not list what it counts: {', '.join(differing)}. While this was asked, "
-            f"{counts.moved:,} conversations were updated, which does not explain it."
+            "The first run of the input resumed from the state of an earlier run: records that "
+            "only earlier runs emitted count as missing. Provide the messages of all runs, in the "
+            "order of the runs."
         )
 
 
-def _verdict(comparison: Comparison) -> Iterator[str]:
-    arrived = comparison.arrived
-    if not arrived.runs:
-        yield "Nothing arrived: the input has no messages of tap-drift's."
-    if arrived.others:
-        yield f"Not compared: {', '.join(sorted(arrived.others))}, which tap-drift does not have."
-    if arrived.is_cut:
-        yield _CUT
-    if arrived.went_on:
-        yield _WENT_ON
-    began = f"{spell(arrived.began)}, when the extraction began" if arrived.began else "the start"
-    lines = [line for line in comparison.lines if line.stream not in comparison.failed]
-    lacking = sum(line.lacking for line in lines)
-    if comparison.is_whole:
-        verdict = f"WHOLE: all that Drift had of these streams at {began}, has arrived."
-    elif lacking:
-        verdict = f"NOT WHOLE: of what Drift had at {began}, {lacking:,} records are not here."
-    elif comparison.failed:
-        verdict = f"NOT VERIFIED: {', '.join(sorted(comparison.failed))} could not be asked for."
+def _format_verdict(comparison: Comparison) -> Iterator[str]:
+    if comparison.is_complete:
+        yield "COMPLETE: all records that Drift had when the extraction started were extracted."
+    elif comparison.incomplete:
+        yield f"INCOMPLETE: missing or stale records: {comparison.incomplete:,}."
+    elif comparison.failed_streams:
+        streams = ", ".join(sorted(comparison.failed_streams))
+        yield f"NOT VERIFIED: streams that could not be read from Drift: {streams}."
     else:
-        verdict = "NOT WHOLE: see above."
-    yield f"{verdict} Asked at {spell(comparison.asked)}, in {comparison.requests:,} requests."
-    found = [line.found for line in comparison.lines]
-    moved = sum(each.get("new", 0) + each.get("changed", 0) for each in found)
-    if moved:
-        yield f"Since then, {moved:,} are new or have changed: run the tap again to get them."
+        yield "INCOMPLETE: see the messages above."
+    if started_at := comparison.extraction.started_at:
+        yield f"Extraction started at {spell(started_at)}."
+    requests = f"{comparison.request_count:,} requests"
+    yield f"Compared with Drift at {spell(comparison.verified_at)}, using {requests}."
+    findings = [result.findings for result in comparison.results]
+    updates = sum(each.get("new", 0) + each.get("changed", 0) for each in findings)
+    if updates:
+        yield (
+            f"New or changed since the extraction started: {updates:,}. Run the tap again to "
+            "extract them."
+        )

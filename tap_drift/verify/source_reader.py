@@ -1,4 +1,4 @@
-"""Asking Drift for what it has now: the tap itself, once more, into the store."""
+"""Reads what Drift has now by running the tap into the store."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("drift-verify")
 
-_UNLISTED = """
-SELECT DISTINCT conversation FROM record AS a
-WHERE side = 0 AND conversation IS NOT NULL AND stream <> 'meetings' AND NOT EXISTS (
+# Conversations of extracted records that the listing did not return.
+_UNLISTED_CONVERSATIONS = """
+SELECT DISTINCT conversation_id FROM record AS extracted
+WHERE side = 0 AND conversation_id IS NOT NULL AND stream <> 'meetings' AND NOT EXISTS (
     SELECT 1 FROM record
-    WHERE side = 1 AND stream = 'conversations' AND key = CAST(a.conversation AS TEXT)
+    WHERE side = 1 AND stream = 'conversations'
+        AND key = CAST(extracted.conversation_id AS TEXT)
 )
 """
-# Contacts that arrived or are referred to, and that the tap did not ask for just now.
-_UNASKED = """
+# Contacts that were extracted or are referred to, and that no listed conversation refers to.
+_UNREQUESTED_CONTACTS = """
 SELECT key FROM (
     SELECT key FROM record WHERE side = 0 AND stream = 'contacts'
     UNION SELECT key FROM reference WHERE side = 0 AND stream = 'contacts'
@@ -52,27 +54,21 @@ SELECT key FROM (
 
 
 class Recorder(MessageWriter):
-    """Notes records instead of writing them."""
+    """Adds records to a store instead of writing messages."""
 
-    def __init__(self, store: Store, tell: Callable[[int], None]) -> None:
-        """Begin with none.
-
-        Args:
-            store: Where to note them.
-            tell: Takes how many records there are so far.
-        """
+    def __init__(self, store: Store, on_progress: Callable[[int], None]) -> None:
         super().__init__()
         self._store = store
-        self._tell = tell
+        self._on_progress = on_progress
         self._records = 0
 
     @override
     def write_record(
         self, stream: str, record: Record, version: int | None, read_at: datetime | None
     ) -> None:
-        self._store.note(Side.DRIFT, stream, record, None)
+        self._store.add(Side.SOURCE, stream, record, None)
         self._records += 1
-        self._tell(self._records)
+        self._on_progress(self._records)
 
     @override
     def write_message(self, message: Message) -> None:
@@ -84,191 +80,182 @@ class Recorder(MessageWriter):
         pass
 
 
-class Counts(NamedTuple):
-    """What Drift counts by itself, and what it lists, by status."""
+class StatusCounts(NamedTuple):
+    """Conversations by status: as Drift's stats count them and as its listing returns them."""
 
-    before: dict[str, int]
-    """Its own counts before the listing was read."""
+    counted_before: dict[str, int]
+    """Drift's stats before the listing was read."""
 
-    after: dict[str, int]
-    """And afterwards."""
+    counted_after: dict[str, int]
+    """Drift's stats after the listing was read."""
 
     listed: dict[str, int]
-    """How many the listing had."""
 
-    moved: int
-    """How many conversations were updated while all this was asked."""
+    updated: int
+    """Number of conversations updated in the meantime."""
 
-    def differing(self) -> list[str]:
-        """Name the statuses of which the listing has more or less than Drift counts.
+    def mismatches(self) -> list[str]:
+        """List the statuses whose counts differ by more than `updated` explains.
 
-        Whatever was updated while it was read may stand in either count, or in both.
-
-        Returns:
-            The statuses.
+        A conversation that is updated in the meantime may be in either count, or in both.
         """
-        return [
-            status
-            for status in self.before
-            if not (
-                min(self.before[status], self.after.get(status, 0)) - self.moved
-                <= self.listed.get(status, 0)
-                <= max(self.before[status], self.after.get(status, 0)) + self.moved
-            )
-        ]
+        return [status for status in self.counted_before if not self._matches(status)]
+
+    def _matches(self, status: str) -> bool:
+        low, high = sorted((self.counted_before[status], self.counted_after.get(status, 0)))
+        return low - self.updated <= self.listed.get(status, 0) <= high + self.updated
 
 
-class Drift:
-    """An account, as Drift has it now."""
+class SourceReader:
+    """Reads the records that Drift has now.
+
+    Args:
+        on_progress: Called with the number of records so far.
+        env: Whether environment variables provide settings as well.
+
+    Raises:
+        ConfigValidationError: If the settings are invalid.
+    """
 
     def __init__(
-        self, config: dict[str, Any], store: Store, tell: Callable[[int], None], *, env: bool
+        self, config: dict[str, Any], store: Store, on_progress: Callable[[int], None], *, env: bool
     ) -> None:
-        """Know how to ask; nothing is asked yet.
-
-        Args:
-            config: The tap's settings.
-            store: Where to note what there is.
-            tell: Takes how many records were read so far.
-            env: Whether the environment has settings too.
-
-        Raises:
-            ConfigValidationError: If the settings are wrong.
-        """
+        # With `batch_config`, the tap would write its records to files instead of the recorder.
         config = {name: value for name, value in config.items() if name != "batch_config"}
-        self._store = store
-        self.failed: set[str] = set()
-        """The names of the streams that could not be asked for."""
-
-        self._strangers: dict[type[PerConversationStream], PerConversationStream] = {}
         self._tap = TapDrift(
-            config=config, parse_env_config=env, message_writer=Recorder(store, tell)
+            config=config, parse_env_config=env, message_writer=Recorder(store, on_progress)
         )
+        self._store = store
+        self._probe_streams: dict[type[PerConversationStream], PerConversationStream] = {}
+        self.failed_streams: set[str] = set()
+        """Names of the streams that could not be read."""
 
         settings = self._tap.config
-        store.is_narrowed = bool(settings.get("statuses") or settings.get("start_date"))
+        store.is_filtered = bool(settings.get("statuses") or settings.get("start_date"))
 
     @property
     def lookback(self) -> timedelta:
-        """How far listings may lag behind."""
+        """The longest delay with which a change appears in Drift's listings."""
         return timedelta(seconds=int(self._tap.config["lookback_seconds"]))
 
     @property
-    def requests(self) -> int:
-        """How many requests were sent so far."""
+    def request_count(self) -> int:
+        """The number of requests sent so far."""
         return sum(self._tap.client.sent.values())
 
-    def read(self, names: Collection[str]) -> Counts | None:
-        """Note all that there is now.
+    def read(self, names: Collection[str]) -> StatusCounts | None:
+        """Read streams into the store.
 
         Args:
-            names: The streams to read.
+            names: The streams to read. Conversations are read as well for their child streams.
 
         Returns:
-            Drift's own counts; None if there are none to compare with.
+            Drift's counts of conversations; None if they do not apply to these streams or settings,
+            or cannot be read.
 
         Raises:
-            StreamsFailedError: If the listing, or no stream at all, could be read.
+            StreamsFailedError: If conversations, or all streams, could not be read.
         """
         for stream in self._tap.drift_streams:
             stream.selected = stream.name in names
-        family = [each for each in self._tap.drift_streams if _is_of_conversations(each)]
-        if not any(stream.selected for stream in family):
+        if not any(each.selected for each in self._tap.drift_streams if _uses_listing(each)):
             self._sync()
             return None
-        # The children's rows are judged by their conversations.
+        # Comparing a child's record requires the conversation's last update.
         self._tap.streams[ConversationsStream.name].selected = True
-        began = datetime.now(timezone.utc)
-        before = self._counts()
-        self._sync()
-        after, listed = self._counts(), self._listed()
-        counts = Counts(before, after, listed, self._moved(began)) if before else None
-        self._ask_for_the_unlisted(set(names) - self.failed)
+        counts = self._sync_and_count()
+        extracted = set(names) - self.failed_streams
+        if ContactsStream.name in extracted:
+            self._probe_contacts()
+        self._probe_conversations(extracted)
         return counts
 
     def _sync(self) -> None:
         try:
             self._tap.sync_all()
         except StreamsFailedError:
-            self.failed = {each.name for each in self._tap.drift_streams if each.failure}
-            selected = {each.name for each in self._tap.drift_streams if each.selected}
-            if ConversationsStream.name in self.failed or self.failed >= selected:
+            streams = self._tap.drift_streams
+            self.failed_streams = {each.name for each in streams if each.failure}
+            selected = {each.name for each in streams if each.selected}
+            is_all = self.failed_streams >= selected
+            if is_all or ConversationsStream.name in self.failed_streams:
                 raise
 
-    def _counts(self) -> dict[str, int]:
-        """Drift's own counts of what the listing should have; none if it cannot say."""
+    def _sync_and_count(self) -> StatusCounts | None:
+        started_at = datetime.now(timezone.utc)
+        before = self._fetch_counts()
+        self._sync()
+        after = self._fetch_counts()
+        listed = self._store.count_by_status(Side.SOURCE)
+        if not before:
+            return None
+        return StatusCounts(before, after, listed, self._count_updated_since(started_at))
+
+    def _fetch_counts(self) -> dict[str, int]:
+        """Fetch Drift's counts by status; empty if not comparable with the listing."""
         if "start_date" in self._tap.config or not Shard.from_config(self._tap.config).is_all:
             return {}
-        wanted = self._tap.config.get("statuses")
         stats = ConversationStatsStream(self._tap, self._tap.client)
         try:
             records = list(stats.get_records(None))
         except RequestRefusedError:
-            return {}  # if that is for the token, the listing will say so
+            return {}  # a refused token makes the listing fail as well, which is reported
         except FatalSyncError as error:
-            logger.warning("Drift's own counts could not be read: %s", error)
+            logger.warning("Could not read Drift's conversation counts: %s", error)
             return {}
         counts = {record["status"].lower(): record["conversationCount"] for record in records}
-        return {each: count for each, count in counts.items() if not wanted or each in wanted}
+        wanted = self._tap.config.get("statuses") or counts
+        return {status: count for status, count in counts.items() if status in wanted}
 
-    def _listed(self) -> dict[str, int]:
-        return dict(
-            self._store.rows(
-                "SELECT status, count(*) FROM record WHERE side = 1 AND stream = 'conversations' "
-                "GROUP BY status"
-            )
-        )
-
-    def _moved(self, began: datetime) -> int:
-        """Count what is above where the walk began: it may have moved away under it."""
-        since = spell(began - self.lookback)
-        moved: set[int] = set()
+    def _count_updated_since(self, started_at: datetime) -> int:
+        """Count the conversations updated since then; the listing has the newest first."""
+        since = spell(started_at - self.lookback)
+        updated: set[int] = set()
         stream = ConversationsStream(self._tap, self._tap.client)
         for page in stream.pages():
             records = stream.to_records(page.rows)
             found = {record["id"] for record in records if record["updatedAt"] >= since}
-            moved |= found
+            updated |= found
             if len(found) < len(records):
                 break
-        return len(moved)
+        return len(updated)
 
-    def _ask_for_the_unlisted(self, names: Collection[str]) -> None:
-        """Ask, one by one, for what arrived or is referred to, and was not met.
+    def _probe_contacts(self) -> None:
+        """Request single contacts that the sync did not request."""
+        for (key,) in self._store.execute(_UNREQUESTED_CONTACTS).fetchall():
+            self._probe(ContactsStream, ContactsStream.name, {"contactId": int(key)})
 
-        What was updated meanwhile has moved away under the walk, and with `statuses` it may have
-        another one by now: that it is not listed does not say that it is gone.
+    def _probe_conversations(self, names: Collection[str]) -> None:
+        """Request single conversations that the sync did not return, with their child records.
+
+        An update during the sync moves a conversation out of reach, and a new status can exclude it
+        from the listing. Only a request for the conversation itself shows whether it is deleted.
         """
-        taken = [stream for stream in self._tap.drift_streams if stream.name in names]
-        children = [stream for stream in taken if isinstance(stream, ConversationChildStream)]
-        if ContactsStream.name in names:
-            for (key,) in self._store.rows(_UNASKED):
-                for record in self._each(ContactsStream, {"contactId": int(key)}):
-                    self._store.note(Side.DRIFT, ContactsStream.name, record, None)
-        for (number,) in self._store.rows(_UNLISTED):
-            context = {"conversationId": number}
-            for record in self._each(ConversationDetailsStream, context):
-                self._store.note(Side.DRIFT, ConversationsStream.name, record, None)
+        children = [
+            stream
+            for stream in self._tap.drift_streams
+            if stream.name in names and isinstance(stream, ConversationChildStream)
+        ]
+        for (conversation_id,) in self._store.execute(_UNLISTED_CONVERSATIONS).fetchall():
+            context = {"conversationId": conversation_id}
+            self._probe(ConversationDetailsStream, ConversationsStream.name, context)
             for child in children:
-                for record in self._each(type(child), context):
-                    self._store.note(Side.DRIFT, child.name, record, None)
+                self._probe(type(child), child.name, context)
 
-    def _each(self, kind: type[PerConversationStream], context: dict[str, int]) -> list[Record]:
-        # Streams of its own: the tap's no longer wait for answers.
-        if kind not in self._strangers:
-            self._strangers[kind] = kind(self._tap, self._tap.client)
-        stream = self._strangers[kind]
-        return _found(lambda: list(stream.get_records(context)))
+    def _probe(self, kind: type[PerConversationStream], name: str, context: dict[str, int]) -> None:
+        """Request single records and store them as records of stream `name`."""
+        # New stream objects: those of the tap have ended and no longer accept responses.
+        if kind not in self._probe_streams:
+            self._probe_streams[kind] = kind(self._tap, self._tap.client)
+        try:
+            records = list(self._probe_streams[kind].get_records(context))
+        except RequestRefusedError as refusal:
+            if not refusal.is_gone:
+                raise
+            return
+        for record in records:
+            self._store.add(Side.SOURCE, name, record, None)
 
 
-def _is_of_conversations(stream: object) -> bool:
+def _uses_listing(stream: object) -> bool:
     return isinstance(stream, (ConversationsStream, ConversationChildStream, ContactsStream))
-
-
-def _found(ask: Callable[[], list[Record]]) -> list[Record]:
-    """What there is; nothing, if Drift has no such thing."""
-    try:
-        return ask()
-    except RequestRefusedError as refusal:
-        if not refusal.is_gone:
-            raise
-        return []

@@ -1,4 +1,4 @@
-"""What arrived and what Drift has now, side by side, without filling the memory."""
+"""Database of the records that were extracted and those that Drift has now."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from tap_drift.streams import STREAMS
 from tap_drift.sync.dedupe import temporary_database
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Sequence
 
     from singer_sdk.helpers.types import Record
 
+# reference.referenced_at: the earliest `updatedAt` of the records that refer to `key`.
 _TABLES = """
 CREATE TABLE record (
     side INTEGER, stream TEXT, key TEXT,
-    conversation INTEGER, status TEXT, made TEXT, version TEXT, settled TEXT,
+    conversation_id INTEGER, status TEXT, created_at TEXT, updated_at TEXT, covered_until TEXT,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
 CREATE TABLE reference (
-    side INTEGER, stream TEXT, key TEXT, made TEXT,
+    side INTEGER, stream TEXT, key TEXT, referenced_at TEXT,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
-CREATE TABLE finding (stream TEXT, key TEXT, what TEXT);
+CREATE TABLE finding (stream TEXT, key TEXT, kind TEXT);
 """
 
-# When a row came into being; for the others, when it was last updated has to do.
-_MADE = {"accounts": "createDateTime", "messages": "createdAt", "users": "createdAt"}
+# Streams without a creation time use the time of the last update instead.
+_CREATED_AT = {"accounts": "createDateTime", "messages": "createdAt", "users": "createdAt"}
 
 _REFERENCES = {
     "accounts": {"ownerId": "users"},
@@ -44,97 +46,110 @@ _REFERENCES = {
     "playbooks": {"createdAuthorId": "users", "updatedAuthorId": "users"},
     "teams": {"members": "users", "owner": "users"},
 }
-REFERRED_TO = {"contacts", "conversations", "playbooks", "users"}
-"""The streams whose rows others refer to, by `id`; the others may have any key."""
+REFERENCED_STREAMS = {"contacts", "conversations", "playbooks", "users"}
+"""Streams that other records refer to by `id`; their key cannot be changed in the catalog."""
 
 _STREAMS: Sequence[Any] = STREAMS
-FAMILY = {each.name for each in _STREAMS if each.parent_stream_type} | {"conversations"}
-"""Conversations, and the streams that are read along with them."""
+CONVERSATION_STREAMS = {each.name for each in _STREAMS if each.parent_stream_type} | {
+    "conversations"
+}
+"""Conversations and their child streams."""
 
-_AUTHORS = {"contact": "contacts", "user": "users"}
+_AUTHOR_STREAMS = {"contact": "contacts", "user": "users"}
 
 
 class Side(IntEnum):
-    """Where a record was met."""
+    """The origin of a record, as stored in the column `side`."""
 
-    ARRIVED = 0
-    DRIFT = 1
+    EXTRACTED = 0
+    SOURCE = 1
 
 
 class Store:
-    """Of each record, what is needed to compare it; on disk, once there are many."""
+    """The fields needed to compare records, in a temporary database on disk."""
 
     def __init__(self) -> None:
-        self.db = temporary_database(self)
-        self.db.executescript(_TABLES)
-        self.keys = {each.name: tuple(each.primary_keys) for each in _STREAMS}
-        """The properties that are the key of each stream."""
+        self._db = temporary_database(self)
+        self._db.executescript(_TABLES)
+        self.primary_keys = {each.name: tuple(each.primary_keys) for each in _STREAMS}
+        """The key properties of each stream, by its name."""
 
-        self.is_narrowed = False
-        """Whether the settings leave conversations out; those who only met are left out too."""
+        self.is_filtered = False
+        """Whether the settings exclude conversations: contacts known only from meetings are then
+        excluded too."""
 
-    def note(self, side: Side, stream: str, record: Record, settled: str | None) -> None:
-        """Note a record; the last one of a key counts, as it does in a target.
+    def add(self, side: Side, stream: str, record: Record, covered_until: str | None) -> None:
+        """Store a record; replaces an earlier record with the same key, as a target does.
 
         Args:
-            side: Where it was met.
-            stream: Its stream.
+            side: Where the record comes from.
+            stream: The stream's name.
             record: The record.
-            settled: What was there by then was read along with it, as records spell times; None if
-                nobody knows.
+            covered_until: Everything that Drift had at this time was visible when the record was
+                read; None if unknown.
 
         Raises:
-            KeyError: If it has no key.
+            KeyError: If a key property is absent.
         """
-        key = [record[name] for name in self.keys[stream]]
-        version = record.get("updatedAt") or record.get("updateDateTime")
-        made = record.get(_MADE[stream]) if stream in _MADE else version
-        conversation = record["id"] if stream == "conversations" else record.get("conversationId")
-        status = record.get("status") if stream == "conversations" else None
-        self.db.execute(
+        key = [record[name] for name in self.primary_keys[stream]]
+        updated_at = record.get("updatedAt") or record.get("updateDateTime")
+        created_at = record.get(_CREATED_AT[stream]) if stream in _CREATED_AT else updated_at
+        is_conversation = stream == "conversations"
+        conversation_id = record["id"] if is_conversation else record.get("conversationId")
+        status = record.get("status") if is_conversation else None
+        self._db.execute(
             "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (side, stream, _text(key), conversation, status, made, version, settled),
+            (
+                side,
+                stream,
+                _encode_key(key),
+                conversation_id,
+                status,
+                created_at,
+                updated_at,
+                covered_until,
+            ),
         )
-        # Of Drift's side, only what the tap goes by when it asks for contacts.
-        if side is Side.ARRIVED or stream == "conversations":
-            self.db.executemany(
-                "INSERT INTO reference VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET made = min(made, excluded.made)",
+        # On the source side, only conversations decide which contacts the tap requests.
+        if side is Side.EXTRACTED or is_conversation:
+            self._db.executemany(
+                "INSERT INTO reference VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET referenced_at = min(referenced_at, excluded.referenced_at)",
                 [
-                    (side, target, _text([to]), version)
-                    for target, to in self._references(stream, record)
+                    (side, target, _encode_key([target_id]), updated_at)
+                    for target, target_id in self._references(stream, record)
                 ],
             )
 
-    def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
-        """Ask.
+    def execute(self, sql: str, **parameters: object) -> sqlite3.Cursor:
+        """Run one SQL statement with named parameters."""
+        return self._db.execute(sql, parameters)
 
-        Args:
-            query: SQL.
-            values: What its parameters stand for.
-
-        Returns:
-            The rows.
-        """
-        return self.db.execute(query, values).fetchall()
+    def count_by_status(self, side: Side) -> dict[str, int]:
+        """Count the conversations of one side by status."""
+        return dict(
+            self.execute(
+                "SELECT status, count(*) FROM record "
+                "WHERE side = :side AND stream = 'conversations' GROUP BY status",
+                side=side,
+            )
+        )
 
     def _references(self, stream: str, record: Record) -> Iterator[tuple[str, int]]:
-        """What a record refers to: a stream and an id each."""
-        author = record.get("author") or {}
-        if (
-            stream == "messages"
-            and author.get("type") in _AUTHORS
-            and isinstance(author["id"], int)
-        ):
-            yield _AUTHORS[author["type"]], author["id"]
+        """Yield the stream and id of each record that this record refers to."""
+        if stream == "messages":
+            author = record.get("author") or {}
+            target = _AUTHOR_STREAMS.get(author.get("type", ""))
+            if target and isinstance(author["id"], int):
+                yield target, author["id"]
         for name, target in _REFERENCES.get(stream, {}).items():
-            if self.is_narrowed and (stream, target) == ("meetings", "contacts"):
+            if self.is_filtered and (stream, target) == ("meetings", "contacts"):
                 continue
             value = record.get(name)
-            for to in value if isinstance(value, list) else [value]:
-                if isinstance(to, int):
-                    yield target, to
+            for target_id in value if isinstance(value, list) else [value]:
+                if isinstance(target_id, int):
+                    yield target, target_id
 
 
-def _text(key: list[Any]) -> str:
+def _encode_key(key: list[Any]) -> str:
     return msgspec.json.encode(key[0] if len(key) == 1 else key).decode()
