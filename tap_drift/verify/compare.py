@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 REASONS = {
     "missing": "Drift had it when the extraction started, but it was not extracted",
-    "stale": "Drift had a later version when the extraction started than the extracted one",
+    "stale": "the extracted version is older than the one Drift had when the extraction started",
     "not requested": "an extracted record refers to this contact, but no conversation does: "
     "the tap requests only the contacts of conversations",
     "unknown": "an extracted record refers to it, but Drift does not return it",

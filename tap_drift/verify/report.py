@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _KINDS = ("missing", "stale", "new", "changed", "deleted", "not requested", "unknown")
 _LEGEND = """\
 missing: Drift had the record when the extraction started, but it was not extracted.
-stale: Drift had a later version when the extraction started than the extracted one.
+stale: the extracted version is older than the one that Drift had when the extraction started.
 new, changed, deleted: since the extraction started. The next run extracts new and changed records.
 not requested: contacts that no conversation refers to. The tap does not request them.
 unknown: extracted records refer to the record, but Drift does not return it."""

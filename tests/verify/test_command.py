@@ -1,4 +1,4 @@
-"""The command beside a target: `tap-drift | tee >(drift-verify) | target`."""
+"""The command as a process in `tap-drift | tee >(drift-verify) | target`."""
 
 from __future__ import annotations
 
@@ -15,61 +15,59 @@ if TYPE_CHECKING:
     from runs import RunTap
 
 COMMAND = [sys.executable, "-c", "from tap_drift.verify.command import run; run()"]
-MORE_THAN_A_PIPE_HOLDS = b'{"type": "STATE", "value": {}}\n' * 10_000
+MORE_THAN_A_PIPE_BUFFER = b'{"type": "STATE", "value": {}}\n' * 10_000
 
 
 def verify(
-    drift: FakeDrift, *arguments: str, given: bytes, token: str = TOKEN
+    drift: FakeDrift, *arguments: str, messages: bytes, token: str = TOKEN
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command between two pipes; fails if it leaves the first before its end."""
-    ours = {"TAP_DRIFT_ACCESS_TOKEN": token, "TAP_DRIFT_API_URL": drift.url}
+    """Run the command between two pipes; raises BrokenPipeError if it does not read all input."""
+    settings = {"TAP_DRIFT_ACCESS_TOKEN": token, "TAP_DRIFT_API_URL": drift.url}
     with subprocess.Popen(
         [*COMMAND, *arguments],
-        env=os.environ | ours,
+        env=os.environ | settings,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
         assert process.stdin
-        process.stdin.write(given)
+        process.stdin.write(messages)
         process.stdin.flush()
         out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def test_between_two_pipes_the_report_stays_out_of_the_target(
-    drift: FakeDrift, run_tap: RunTap
-) -> None:
-    run = verify(drift, "--config=ENV", given=run_tap("--config=ENV").stdout.encode())
-    assert run.returncode == 0
-    assert run.stdout == b""
-    assert b"\nWHOLE: " in run.stderr
-    assert b"\r" not in run.stderr  # progress is for terminals
+def test_report_between_pipes_goes_to_standard_error(drift: FakeDrift, run_tap: RunTap) -> None:
+    result = verify(drift, "--config=ENV", messages=run_tap("--config=ENV").stdout.encode())
+    assert result.returncode == 0
+    assert result.stdout == b""
+    assert b"\nCOMPLETE: " in result.stderr
+    assert b"\r" not in result.stderr  # progress is only for terminals
 
 
 @pytest.mark.parametrize(
-    ("arguments", "token", "status", "complaint"),
+    ("arguments", "token", "exit_code", "error"),
     [
         (["--config=ENV"], "two words", 1, b"`access_token` must be"),
         (["--config=no-such-file.json"], TOKEN, 2, b"cannot be opened"),
         (["--no-such-option"], TOKEN, 2, b"No such option"),
     ],
 )
-def test_whatever_is_wrong_the_input_is_read_to_its_end(
-    arguments: list[str], token: str, status: int, complaint: bytes, drift: FakeDrift
+def test_input_is_read_to_its_end_after_an_error(
+    arguments: list[str], token: str, exit_code: int, error: bytes, drift: FakeDrift
 ) -> None:
-    run = verify(drift, *arguments, given=MORE_THAN_A_PIPE_HOLDS, token=token)
-    assert run.returncode == status
-    assert complaint in run.stderr
-    assert b"Traceback" not in run.stderr
-    assert b"two words" not in run.stderr
+    result = verify(drift, *arguments, messages=MORE_THAN_A_PIPE_BUFFER, token=token)
+    assert result.returncode == exit_code
+    assert error in result.stderr
+    assert b"Traceback" not in result.stderr
+    assert b"two words" not in result.stderr
 
 
-def test_a_refused_token_is_one_sentence(drift: FakeDrift, run_tap: RunTap) -> None:
-    given = run_tap("--config=ENV").stdout.encode()
-    run = verify(drift, "--config=ENV", given=given, token="wrong-token")
-    assert run.returncode == 1
-    said = [line for line in run.stderr.decode().splitlines() if line.startswith("drift-verify")]
-    [sentence] = said
-    assert "Drift refused the token" in sentence
-    assert "wrong-token" not in sentence
+def test_refused_token_is_one_error_message(drift: FakeDrift, run_tap: RunTap) -> None:
+    messages = run_tap("--config=ENV").stdout.encode()
+    result = verify(drift, "--config=ENV", messages=messages, token="wrong-token")
+    assert result.returncode == 1
+    lines = result.stderr.decode().splitlines()
+    [message] = [line for line in lines if line.startswith("drift-verify")]
+    assert "401" in message
+    assert "wrong-token" not in message

@@ -1,0 +1,95 @@
+"""Fixtures that extract from a small account and verify the messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from fake_drift import FakeDrift, TOKEN
+from runs import sync
+
+from tap_drift.sandbox.data.account import Account
+from tap_drift.tap import TapDrift
+from tap_drift.verify.command import main
+from tap_drift.verify.compare import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Result(NamedTuple):
+    """Output of `drift-verify`."""
+
+    exit_code: int
+    report: str
+    table: dict[str, dict[str, int]]
+    """The first table of the report: its columns by name, for each stream."""
+
+    findings: list[dict[str, Any]]
+    """The JSON lines of `--missing`."""
+
+    def differences(self, stream: str) -> dict[str, int]:
+        """Return the columns of a stream that are not zero, without the totals."""
+        totals = {"in Drift", "extracted"}
+        return {k: v for k, v in self.table[stream].items() if v and k not in totals}
+
+    def ids(self, kind: str) -> list[tuple[str, Any]]:
+        """Return the stream and id of the findings of one kind."""
+        found = [each for each in self.findings if each["reason"] == REASONS[kind]]
+        return [(each["stream"], each["id"]) for each in found]
+
+
+Messages = list[dict[str, Any]]
+Extract = Callable[..., Messages]
+"""Runs the tap with the named streams, or all; takes `state`."""
+
+Verify = Callable[[Messages | bytes], Result]
+
+
+@pytest.fixture
+def drift() -> Iterator[FakeDrift]:
+    with FakeDrift(Account.from_seed(40, seed=3)) as server:
+        yield server
+
+
+@pytest.fixture
+def config(drift: FakeDrift) -> dict[str, Any]:
+    """Settings with which the listing has several pages."""
+    return {"access_token": TOKEN, "api_url": drift.url, "page_size": 7}
+
+
+@pytest.fixture
+def extract(config: dict[str, Any]) -> Extract:
+    def run(*names: str, state: dict[str, Any] | None = None) -> Messages:
+        tap = TapDrift(config=config)
+        for stream in tap.streams.values():
+            stream.selected = not names or stream.name in names
+        return sync(config, state, tap.catalog_dict).all
+
+    return run
+
+
+@pytest.fixture
+def verify(config: dict[str, Any], tmp_path: Path) -> Verify:
+    def run(messages: Messages | bytes) -> Result:
+        settings, missing = tmp_path / "config.json", tmp_path / "missing.jsonl"
+        settings.write_text(json.dumps(config))
+        if not isinstance(messages, bytes):
+            messages = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+        options = ["--config", str(settings), "--missing", str(missing)]
+        result = CliRunner().invoke(main, options, input=messages)
+        findings = [json.loads(line) for line in missing.read_text().splitlines()]
+        return Result(result.exit_code, result.stdout, _parse_table(result.stdout), findings)
+
+    return run
+
+
+def _parse_table(report: str) -> dict[str, dict[str, int]]:
+    lines = [re.split(r"\s{2,}", line) for line in report.partition("\n\n")[0].splitlines()]
+    header, *rows = [cells for cells in lines if len(cells) > 1] or [[]]
+    return {row[0]: dict(zip(header[1:], map(int, row[1:]), strict=True)) for row in rows}
