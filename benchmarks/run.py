@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -178,7 +178,7 @@ def print_latency_overhead(tap: list[str], pages: int) -> None:
 def print_platform() -> None:
     """Print the date, the machine and the Python version."""
     print(
-        f"{datetime.now(timezone.utc):%Y-%m-%d}, {os.cpu_count()} cores, "
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class ConversationsStream(RESTStream[Any]):
 
     def post_process(self, row: dict[str, Any], context: Any = None) -> dict[str, Any]:
         for name in ("createdAt", "updatedAt"):
-            timestamp = datetime.fromtimestamp(row[name] / 1000, timezone.utc)
+            timestamp = datetime.fromtimestamp(row[name] / 1000, UTC)
             row[name] = timestamp.isoformat(timespec="milliseconds")
         return row
 

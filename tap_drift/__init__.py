@@ -1,1 +1,1 @@
-"""Singer tap for Drift: a company's conversations, whole, into any Singer target."""
+"""Singer tap for Drift: extracts an account's conversations, completely and incrementally."""

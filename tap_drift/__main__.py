@@ -1,10 +1,10 @@
-"""`python -m tap_drift`: the same as the command `tap-drift`."""
+"""Entry point of the command `tap-drift`, also as `python -m tap_drift`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_drift.cli import as_process
+from tap_drift.cli import run_as_process
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the tap as a process of its own."""
-    as_process(TapDrift.cli)
+    """Run the tap, and end the process."""
+    run_as_process(TapDrift.cli)
 
 
 if __name__ == "__main__":

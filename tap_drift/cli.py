@@ -1,4 +1,4 @@
-"""How a run ends: its exit code, and errors in sentences instead of tracebacks."""
+"""The command line: options, exit codes, and errors as messages instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -6,24 +6,38 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 import click
 from jsonschema import Draft202012Validator
+from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_drift.exceptions import sentences, traceback
+from tap_drift.exceptions import traceback_lines, user_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from singer_sdk.plugin_base import _ConfigInput
+
+    Callback: TypeAlias = Callable[..., Any]
+    ConnectionTest: TypeAlias = Callable[[_ConfigInput, dict[str, Any] | None], bool]
+
+EXIT_LOCK = threading.Lock()
+"""Held while the process must not exit: from a token refresh until the token is saved."""
+
 logger = logging.getLogger("tap-drift")
 
-_KINDS = {
-    "state": "an object with `bookmarks`, as the last STATE message of a run has in `value`",
-    "catalog": "an object with `streams`, as --discover prints it",
+_CONFIG_PATHS = "tap_drift.config"
+_EXPECTED = {
+    "state": "an object with `bookmarks`, such as `value` of the last STATE message of a run",
+    "catalog": "an object with `streams`, such as --discover prints",
 }
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "state": {
@@ -48,101 +62,172 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-class DriftCommand(click.Command):
-    """The command `tap-drift`: exits non-zero with a sentence for each thing that is wrong."""
+class ErrorReportingCommand(click.Command):
+    """A command that reports each error as a message and exits non-zero."""
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command, and exit.
-
-        Args:
-            args: click's.
-            kwargs: click's.
+        """Run the command and exit.
 
         Raises:
-            SystemExit: Always: 0 if all went well, 1 if not, 2 if the command line was wrong; 130
+            SystemExit: Always. 0 for success, 1 for a failure, 2 for a wrong command line; 130
                 and 143 after SIGINT and SIGTERM.
         """
         if sys.stdout is None:
-            sys.exit("tap-drift: standard output is closed; there is nowhere to write to.")
+            sys.exit(f"{self.name}: standard output is closed, so nothing can be written.")
         try:
-            with _flushed_output():
+            with _flushed_stdout():
                 super().main(*args, **kwargs)
         except BrokenPipeError:
             sys.exit(1)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends in words
-            self.tell(error)
-            logger.debug("Traceback:\n%s", traceback(error))
+        except Exception as error:  # noqa: BLE001 - every error becomes a message
+            self.report_error(error)
+            logger.debug("Traceback:\n%s", traceback_lines(error))
             sys.exit(1)
 
-    def tell(self, error: Exception) -> None:
-        """Say what ended the run.
+    def report_error(self, error: Exception) -> None:
+        """Log the messages for the error that ended the run."""
+        for message in user_messages(error):
+            logger.error(message)
+
+
+class DriftCommand(ErrorReportingCommand, SingerCommand):
+    """The command `tap-drift`."""
+
+    @classmethod
+    def from_sdk(cls, command: click.Command, test: ConnectionTest) -> DriftCommand:
+        """Create the command from the SDK's, which is always a plain `SingerCommand`.
 
         Args:
-            error: What was raised.
+            command: The SDK's command.
+            test: Runs `--test` with the settings and the catalog; returns whether all is well.
         """
-        for sentence in sentences(error):
-            logger.error(sentence)
+        for option in command.params:
+            if option.name in _SCHEMAS:
+                option.callback = read_json_file
+                option.is_eager = True  # so that --test knows what is selected
+            elif option.name == "config":
+                option.callback = config_callback(cast("Callback", option.callback))
+            elif option.name == "test":
+                option.callback = partial(_test_callback, test, cast("Callback", option.callback))
+        return cls(
+            name=command.name,
+            callback=command.callback,
+            context_settings=command.context_settings,
+            params=command.params,
+            help=command.help,
+            logger=logger,
+        )
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        # The SDK's own logs another line for wrong settings; `main` reports them.
+        return click.Command.invoke(self, ctx)
 
 
-def as_process(command: Callable[[], object]) -> NoReturn:
-    """Run a command, and end the process as it does.
+def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = False) -> NoReturn:
+    """Run a command that raises `SystemExit`, and end the process with its status.
 
-    Threads that still ask Drift for something are not waited for; nor may they run while the
-    interpreter takes itself apart, which not all libraries survive.
+    Worker threads can still be waiting for responses. The process does not wait for them, nor run
+    them during interpreter shutdown, which some libraries do not survive. It does wait for
+    `EXIT_LOCK`, and ignores signals meanwhile.
 
     Args:
-        command: Exits when it is done.
+        command: The command.
+        exit_by_signal: Whether SIGTERM ends the process instead of exit code 143.
     """
     status: object = None
     try:
         command()
-    except SystemExit as end:
-        status = end.code
+    except SystemExit as error:
+        status = error.code
     if isinstance(status, str):
         sys.stderr.write(f"{status}\n")
         status = 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    EXIT_LOCK.acquire()
     logging.shutdown()
+    if exit_by_signal and status == 128 + signal.SIGTERM:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
     os._exit(status if isinstance(status, int) else 0)
 
 
-def json_file(
-    _context: click.Context, option: click.Parameter, file: IO[str] | None
-) -> IO[str] | None:
-    """Check the file given as `--state` or `--catalog`, before the SDK trusts it.
+def config_paths() -> tuple[str, ...]:
+    """Return the values of `--config`; empty outside the command."""
+    context = click.get_current_context(silent=True)
+    return context.meta.get(_CONFIG_PATHS, ()) if context else ()
+
+
+def config_callback(sdk_callback: Callback) -> Callback:
+    """Return a callback for `--config` that turns the SDK's errors into usage errors.
 
     Args:
-        _context: click's.
-        option: Which of the two.
-        file: The file, open; None if the option was not given.
+        sdk_callback: `Tap.cb_config`.
+    """
+
+    def callback(ctx: click.Context, option: click.Option, value: tuple[str, ...]) -> object:
+        ctx.meta[_CONFIG_PATHS] = value
+        files = ", ".join(value)
+        try:
+            return sdk_callback(ctx, option, value)
+        except OSError:
+            raise click.BadParameter(f"'{files}' cannot be opened.") from None
+        except (TypeError, ValueError):
+            raise click.BadParameter(f"'{files}' is not a JSON object.") from None
+
+    return callback
+
+
+def read_json_file(
+    _ctx: click.Context, option: click.Parameter, file: IO[str] | None
+) -> IO[str] | None:
+    """Check the file of `--state` or `--catalog`, which the SDK trusts.
 
     Returns:
-        Its text, ready to be read again: it may have been a pipe.
+        The content as a new file, because the original can be a pipe; None without the option.
 
     Raises:
-        click.BadParameter: If it is not of that kind.
+        click.BadParameter: If it is not a Singer state or catalog.
     """
     if file is None:
         return None
     kind = str(option.name)
     try:
         text = file.read()
-        fits = Draft202012Validator(_SCHEMAS[kind]).is_valid(json.loads(text))
+        is_valid = Draft202012Validator(_SCHEMAS[kind]).is_valid(json.loads(text))
     except (RecursionError, ValueError):
-        fits = False
-    if not fits:
-        raise click.BadParameter(f"'{file.name}' is not a Singer {kind}: {_KINDS[kind]}.")
+        is_valid = False
+    if not is_valid:
+        raise click.BadParameter(f"'{file.name}' is not a Singer {kind}: {_EXPECTED[kind]}.")
     return io.StringIO(text)
 
 
+def _test_callback(
+    test: ConnectionTest,
+    sdk_callback: Callback,
+    ctx: click.Context,
+    option: click.Option,
+    value: str,
+) -> None:
+    """Run `--test`; the SDK's own starts a whole run. `--test=schema` is left to the SDK."""
+    if value != CliTestOptionValue.All.value:
+        sdk_callback(ctx, option, value)
+        return
+    catalog = ctx.params["catalog"]
+    is_ok = test(ctx.params["config"], json.load(catalog) if catalog else None)
+    ctx.exit(0 if is_ok else 1)
+
+
 @contextmanager
-def _flushed_output() -> Iterator[None]:
+def _flushed_stdout() -> Iterator[None]:
     try:
         yield
     finally:
         try:
             sys.stdout.flush()
         except OSError:
-            # What cannot be written now never can be: leave nothing for the interpreter to try.
+            # Leave the interpreter nothing to write at shutdown: it would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise

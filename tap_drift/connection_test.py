@@ -1,88 +1,69 @@
-"""Whether it works: one request for each stream that is selected, and a line to say what came."""
+"""Connection test: one request for each selected stream, and a line on its result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import requests
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_drift.api.auth import DRIFT
-from tap_drift.api.client import RequestRefusedError
-from tap_drift.exceptions import sentences
+from tap_drift.exceptions import RequestRefusedError, user_messages
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.per_conversation import PerConversationStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from tap_drift.api.client import DriftClient
     from tap_drift.api.responses import Row
     from tap_drift.streams.base import DriftStream
 
 
-def works(streams: Iterable[DriftStream], client: DriftClient, say: Callable[[str], None]) -> bool:
-    """Ask once for each stream that is selected, and for the listing if a child of it is.
+def check_streams(
+    streams: Iterable[DriftStream], client: DriftClient, write: Callable[[str], object]
+) -> bool:
+    """Request each selected stream once, and the listing if a child of it is selected.
 
     Args:
         streams: All streams of the tap.
-        client: What sends their requests.
-        say: Takes a line for each stream, and one for the scopes of the token if Drift tells them.
+        client: Their client.
+        write: Takes a line for the token's scopes, if Drift tells them, and one for each stream.
 
     Returns:
-        Whether all of them work.
+        Whether all streams work.
     """
-    chosen = [stream for stream in streams if stream.selected or stream.has_selected_descendents]
-    if not chosen:
-        say("No stream is selected.")
+    selected = [stream for stream in streams if stream.selected or stream.has_selected_descendents]
+    if not selected:
+        write("No stream is selected.")
         return False
-    client.tries_once = True
-    scopes = _scopes(client, chosen[0].config)
+    scopes = client.token_scopes()
     if scopes is not None:
-        say(f"scopes of the token: {scopes or 'none'}")
+        write(f"scopes of the token: {scopes or 'none'}")
     conversations: list[Row] = []
-    failed = []
-    for stream in sorted(chosen, key=lambda stream: isinstance(stream, PerConversationStream)):
+    is_ok = True
+    for stream in sorted(selected, key=lambda stream: isinstance(stream, PerConversationStream)):
         try:
-            outcome = _try(stream, conversations)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is said in words
-            outcome = " ".join(sentences(error))
-            failed.append(stream)
-        say(f"{stream.name}: {outcome}")
-    return not failed
+            result = _check(stream, conversations)
+        except Exception as error:  # noqa: BLE001 - every error becomes a line
+            result, is_ok = " ".join(user_messages(error)), False
+        write(f"{stream.name}: {result}")
+    return is_ok
 
 
-def _try(stream: DriftStream, conversations: list[Row]) -> str:
+def _check(stream: DriftStream, conversations: list[Row]) -> str:
+    """Request the first page; the rows of the listing are added to `conversations`."""
+    first = stream.get_new_paginator().current_value
     if not isinstance(stream, PerConversationStream):
-        page = next(stream.pages())
+        page = stream.fetch_page(first, retry=False)
         if isinstance(stream, ConversationsStream):
             conversations += page.rows
         return "works"
-    contexts = filter(None, map(stream.context_of, conversations))
-    context = next(contexts, None)
+    context = next(filter(None, map(stream.context_of, conversations)), None)
     if context is None:
-        raise FatalAPIError("Not tried: there is no conversation to try it on.")
+        raise FatalAPIError("Not tested: there is no conversation to test it with.")
     try:
-        next(stream.pages(context=context))
-    except RequestRefusedError as refusal:
-        if not refusal.is_gone:
+        stream.fetch_page(first, context, retry=False)
+    except RequestRefusedError as error:
+        if not error.is_not_found:
             raise
-        return f"works, though {refusal.path} is gone"
+        return f"works, but {error.path} is not found"
     return "works"
-
-
-def _scopes(client: DriftClient, config: Mapping[str, Any]) -> str | None:
-    """Ask Drift which scopes the token has; it need not answer."""
-    url = str(config.get("api_url", DRIFT)).rstrip("/") + "/app/token_info"
-    try:
-        token = client.authenticator.token()
-        answer = client.session.post(
-            url,
-            json={"access_token": token},
-            headers={"User-Agent": config["user_agent"]},
-            timeout=int(config["request_timeout"]),
-        )
-        answer.raise_for_status()
-        return str(answer.json()["scope"])
-    except (FatalAPIError, KeyError, TypeError, ValueError, requests.RequestException):
-        return None

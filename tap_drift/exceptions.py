@@ -1,144 +1,143 @@
-"""Failures of Drift and of the network, in words that name no secret and quote no conversation."""
+"""Exceptions of the tap, and the messages that users see for any exception.
+
+| exception | base | meaning |
+|---|---|---|
+| `UnexpectedResponseError` | `ValueError` | a response with another shape; retried |
+| `RetriesExhaustedError` | `FatalAPIError` | a request failed until its retries were used up |
+| `RequestRefusedError` | `FatalAPIError` | Drift refused a request; retrying cannot help |
+| `RequestCancelledError` | `FatalAPIError` | the stream ended while the request was waiting |
+| `TokenRefusedError` | `FatalAPIError` | Drift refused to refresh an OAuth token |
+| `PaginationLoopError` | `FatalAPIError` | a page links to a page already read |
+| `InvalidRecordError` | `FatalSyncError` | a row cannot become a record |
+| `StreamsFailedError` | `FatalSyncError` | the run is over, and streams failed |
+| `TokenNotSavedError` | `Exception` | a refresh token cannot be saved |
+
+Of the SDK's own, `RetriableAPIError` is raised for a response that is worth a retry,
+`FatalAPIError` and `FatalSyncError` for all else that ends a stream, and
+`ConfigValidationError` for settings, catalog and state.
+"""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from traceback import format_tb
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 import requests
-from singer_sdk.exceptions import ConfigValidationError, FatalSyncError, SingerSDKError
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    FatalAPIError,
+    FatalSyncError,
+    SingerSDKError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LONGEST_QUOTE = 300
+TOKEN_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NOT_FOUND = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+
+
+class UnexpectedResponseError(ValueError):
+    """A response with another shape; its message quotes nothing of the body."""
+
+
+class RetriesExhaustedError(FatalAPIError):
+    """A request failed until its retries were used up."""
+
+
+class RequestRefusedError(FatalAPIError):
+    """Drift refused a request, and retrying cannot help."""
+
+    def __init__(self, message: str, path: str, status: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.is_not_found = status in _NOT_FOUND
+        """Whether Drift answered 404 or 410."""
+        self.rejects_request = status >= HTTPStatus.BAD_REQUEST and status not in TOKEN_REFUSED
+        """Whether Drift refused what was requested, not the token (and it is no redirect)."""
+
+
+class RequestCancelledError(FatalAPIError):
+    """The stream ended while the request was waiting to be sent."""
+
+
+class TokenRefusedError(FatalAPIError):
+    """Drift refused to refresh the token of the OAuth app in the settings."""
+
+
+class PaginationLoopError(FatalAPIError):
+    """A page links to a page already read."""
+
+
+class InvalidRecordError(FatalSyncError):
+    """A row cannot become a record; the message quotes no text of the row."""
+
+
+class TokenNotSavedError(Exception):
+    """A refresh token cannot be saved; the message says why."""
 
 
 class StreamsFailedError(FatalSyncError):
-    """Streams failed, and the others are complete."""
+    """Streams failed; the others are complete."""
 
     def __init__(self, failures: Mapping[str, Exception], selected: int) -> None:
-        """Say which, and why.
+        """Build the error.
 
         Args:
-            failures: What ended each, by the stream's name.
-            selected: How many streams there were to read.
+            failures: What ended each stream, by the stream's name.
+            selected: Number of streams that the run had to read.
         """
         self.failures = dict(failures)
-        self.sentences = [
-            f"{name} failed: {' '.join(sentences(error))}" for name, error in failures.items()
+        self.messages = [
+            f"{name} failed: {' '.join(user_messages(error))}" for name, error in failures.items()
         ]
         if selected > 1:
             kept = " The state of the others is kept." if len(failures) < selected else ""
-            self.sentences.append(
+            self.messages.append(
                 f"{len(failures)} of {selected} streams failed: {', '.join(failures)}.{kept}"
             )
-        super().__init__("\n".join(self.sentences))
+        super().__init__("\n".join(self.messages))
 
 
-def drift_error(response: requests.Response) -> str:
-    """Quote the error of Drift's in an answer, and nothing else of it.
+def user_messages(error: Exception) -> list[str]:
+    """Return the sentences that a user sees for an error that ended a run.
 
-    Drift documents `{"error": {"type", "message"}}` and `{"errors": [{"type", "message"}]}`.
-
-    Args:
-        response: An answer of any kind.
-
-    Returns:
-        `type: message` on one line, or an empty string if the answer holds no error of Drift's.
-        The secrets that were sent are masked, should Drift repeat them.
-    """
-    try:
-        answer = response.json()
-    except (RecursionError, ValueError):
-        return ""
-    body = answer if isinstance(answer, dict) else {}
-    errors = body.get("errors") or [body.get("error")]
-    error = errors[0] if isinstance(errors, list) else None
-    parts = [error.get("type"), error.get("message")] if isinstance(error, dict) else []
-    text = " ".join(": ".join(part for part in parts if isinstance(part, str)).split())
-    for secret in _secrets(response.request):
-        text = text.replace(secret, "***")
-    return text[:_LONGEST_QUOTE]
-
-
-def _secrets(request: requests.PreparedRequest) -> list[str]:
-    """What nobody may see of a request, the longest first: one may be a part of another."""
-    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    form = parse_qs(request.body) if isinstance(request.body, str) else {}
-    sent = [token, *form.get("client_secret", ()), *form.get("refresh_token", ())]
-    return sorted(filter(None, sent), key=len, reverse=True)
-
-
-def redirect_target(response: requests.Response) -> str:
-    """Name the host that a redirect points to, without path or query.
-
-    Args:
-        response: An answer with a status of redirection.
-
-    Returns:
-        Scheme and host, or `nowhere`.
-    """
-    try:
-        target = urlsplit(response.headers.get("Location", ""))
-    except ValueError:
-        return "nowhere"
-    return f"{target.scheme}://{target.hostname}" if target.hostname else "nowhere"
-
-
-def cause(error: BaseException) -> str:
-    """Say what went wrong underneath a failed request.
-
-    The HTTP library wraps the cause in exceptions whose texts are long and repeat the URL;
-    what happened is in the innermost one. The SDK's exceptions carry our own words.
-
-    Args:
-        error: What the HTTP library, or the check of an answer, raised.
-
-    Returns:
-        A phrase such as `Connection refused`.
-    """
-    while error.__context__ is not None and not isinstance(error, SingerSDKError):
-        error = error.__context__
-    words = getattr(error, "strerror", None) or str(error)
-    return words or type(error).__name__
-
-
-def sentences(error: Exception) -> list[str]:
-    """Put whatever ended a run into words.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        A sentence for each thing that is wrong. The text of an error that nobody foresaw is left
-        out, since it can hold anything; at log level DEBUG the run says where it was raised.
+    The text of an unforeseen error is left out, because it can contain a token or a message body.
     """
     if isinstance(error, StreamsFailedError):
-        return error.sentences
+        return error.messages
     if isinstance(error, ConfigValidationError):
         return error.errors or [str(error)]
     if isinstance(error, SingerSDKError):
         return [str(error)]
     if isinstance(error, requests.RequestException):
-        return [f"Drift cannot be asked: {cause(error)}. Check `api_url`."]
+        return [f"Cannot send a request to Drift: {root_cause(error)}. Check `api_url`."]
     if isinstance(error, OSError) and error.strerror:
         return [f"Cannot use {error.filename or 'standard output'}: {error.strerror}."]
-    unforeseen = (
-        f"The run failed with a {type(error).__name__} that tap-drift did not foresee. Set "
-        "TAP_DRIFT_LOGLEVEL=DEBUG to see where, and report it."
+    unexpected = (
+        f"Unexpected {type(error).__name__}. Set TAP_DRIFT_LOGLEVEL=DEBUG to see where it was "
+        "raised, and report it."
     )
-    return [unforeseen]
+    return [unexpected]
 
 
-def traceback(error: BaseException) -> str:
-    """Say where an error was raised, and not what it says: that can hold anything.
+def root_cause(error: BaseException) -> str:
+    """Return the text of the innermost exception, such as `Connection refused`.
 
-    Args:
-        error: What was raised.
-
-    Returns:
-        Lines of code, for the log level DEBUG.
+    The HTTP library wraps it in exceptions whose texts repeat the URL. The SDK's exceptions carry
+    messages of the tap, and are not unwrapped.
     """
+    while error.__context__ is not None and not isinstance(error, SingerSDKError):
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def is_output_error(error: Exception) -> bool:
+    """Return whether standard output or a file failed: then no stream can continue."""
+    return isinstance(error, OSError) and not isinstance(error, requests.RequestException)
+
+
+def traceback_lines(error: BaseException) -> str:
+    """Return where an error was raised, without its text, which can contain secrets."""
     return "".join(format_tb(error.__traceback__))

@@ -1,4 +1,4 @@
-"""What the tap can be told: its settings, and what is wrong with the ones it was given."""
+"""Settings of the tap: their schema, and messages for wrong values."""
 
 from __future__ import annotations
 
@@ -8,32 +8,30 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator, FormatChecker
 from singer_sdk import typing as th
 
-from tap_drift.timestamps import parse
+from tap_drift.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jsonschema import ValidationError
 
-# Drift's code for each status that the listing can be narrowed to (its page on the listing).
 STATUS_IDS = {"open": 1, "closed": 2, "pending": 3}
+"""`statusId` of each status that the listing can be filtered by (Drift's page on the listing)."""
 
 _HOST = r"[\w-]{1,63}(\.[\w-]{1,63})*"
 _IPV6 = r"\[[\da-fA-F:.]+\]"
-# Printable ASCII: anything else cannot go into a header, and the HTTP library's complaint about it
-# would repeat the token.
-_PRINTABLE = r"^\s*[!-~]+\s*$"
+# Other characters are invalid in a header, and the HTTP library's error would quote the token.
+_PRINTABLE_ASCII = r"^\s*[!-~]+\s*$"
 
 SETTINGS = th.PropertiesList(
     th.Property(
         "access_token",
-        th.StringType(pattern=_PRINTABLE),
+        th.StringType(pattern=_PRINTABLE_ASCII),
         secret=True,
         title="Access token",
         description=(
-            "Bearer token of a Drift app that has the scopes of the streams that are read, "
-            "`conversation_read` for conversations. If it is given, the settings of an OAuth app "
-            "are not used."
+            "Bearer token of a Drift app with the scopes of the selected streams, such as "
+            "`conversation_read` for `conversations`. If it is set, the OAuth settings are ignored."
         ),
     ),
     th.Property(
@@ -41,8 +39,8 @@ SETTINGS = th.PropertiesList(
         th.DateTimeType(),
         title="Start date",
         description=(
-            "The earliest `updatedAt` that a first run extracts, UTC unless it says otherwise. "
-            "Without it: everything. Later runs go on from their state."
+            "Earliest `updatedAt` that a first run extracts, UTC unless it has an offset. If it is "
+            "not set, everything is extracted. Later runs continue from their state."
         ),
         examples=["2024-01-31T00:00:00Z"],
     ),
@@ -51,8 +49,8 @@ SETTINGS = th.PropertiesList(
         th.ArrayType(th.StringType(allowed_values=list(STATUS_IDS))),
         title="Statuses",
         description=(
-            "Only conversations that have one of these statuses: `open`, `closed`, `pending`. "
-            "Without it: all, also those that Drift gives other statuses."
+            "Extract only conversations with one of these statuses: `open`, `closed`, `pending`. "
+            "If it is not set, all are extracted, also those with other statuses."
         ),
         examples=[["open", "pending"]],
     ),
@@ -61,7 +59,7 @@ SETTINGS = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=100),
         default=100,
         title="Page size",
-        description="How many conversations to ask for in one request, 1 to 100.",
+        description="Number of conversations per page, 1 to 100.",
     ),
     th.Property(
         "lookback_seconds",
@@ -69,7 +67,7 @@ SETTINGS = th.PropertiesList(
         default=300,
         title="Lookback",
         description=(
-            "How many seconds before its bookmark a run reads again, in case Drift lists an update "
+            "Seconds before the bookmark that a run reads again, in case Drift lists an update "
             "late."
         ),
     ),
@@ -79,8 +77,7 @@ SETTINGS = th.PropertiesList(
         default=8,
         title="Concurrency",
         description=(
-            "How many requests are under way at once, 1 to 32, for streams that ask once per "
-            "conversation."
+            "Number of concurrent requests, 1 to 32, for streams with a request per conversation."
         ),
     ),
     th.Property(
@@ -89,8 +86,8 @@ SETTINGS = th.PropertiesList(
         default=1,
         title="Shard count",
         description=(
-            "Among how many processes the conversations are shared out. Each walks the whole "
-            "listing, and emits, and asks for, its own share."
+            "Number of processes that share the conversations. Each reads the whole listing, and "
+            "emits its own shard."
         ),
     ),
     th.Property(
@@ -99,8 +96,8 @@ SETTINGS = th.PropertiesList(
         default=0,
         title="Shard index",
         description=(
-            "Which of the shards this process is, from 0. What is not of a conversation, such as "
-            "`users`, is read by shard 0."
+            "Index of this process's shard, from 0. Streams that do not depend on conversations, "
+            "such as `users`, are read by shard 0."
         ),
     ),
     th.Property(
@@ -108,18 +105,18 @@ SETTINGS = th.PropertiesList(
         th.IntegerType(minimum=1),
         default=60,
         title="Request timeout",
-        description="Seconds to wait for a connection, and for each part of an answer.",
+        description="Seconds to wait for a connection, and for each read of a response.",
     ),
     th.Property(
         "api_url",
-        # No user, query or fragment: requests go to this host, and nothing else is sent along. No
-        # braces: the SDK would put settings in their place.
+        # No user, query or fragment: the token goes to this host and nothing is sent beside it.
+        # No braces: the SDK would replace them by settings.
         th.StringType(pattern=rf"^https?://({_HOST}|{_IPV6})(:\d{{1,5}})?(/[^\s?#{{}}]*)?$(?!\n)"),
         title="API URL",
         description=(
-            "Base URL of every request: a sandbox or a proxy. "
-            "Without it: Drift's own, https://api.drift.com for the listing of conversations, "
-            "https://driftapi.com for all else."
+            "Base URL of all requests, for a sandbox or a proxy. If it is not set, Drift's hosts "
+            "are used: https://api.drift.com for the listing of conversations, "
+            "https://driftapi.com for all other endpoints."
         ),
         examples=["http://127.0.0.1:8000"],
     ),
@@ -128,37 +125,37 @@ SETTINGS = th.PropertiesList(
         th.StringType(pattern=r"^[!-~]([ -~]*[!-~])?$(?!\n)"),
         default=f"tap-drift/{version('tap-drift')}",
         title="User agent",
-        description="How the tap names itself to Drift.",
+        description="User-Agent header of all requests.",
     ),
     th.Property(
         "client_id",
-        th.StringType(pattern=_PRINTABLE),
+        th.StringType(pattern=_PRINTABLE_ASCII),
         title="Client id",
-        description="Client id of an OAuth app, where there is no `access_token`.",
+        description="Client id of an OAuth app, if there is no `access_token`.",
     ),
     th.Property(
         "client_secret",
-        th.StringType(pattern=_PRINTABLE),
+        th.StringType(pattern=_PRINTABLE_ASCII),
         secret=True,
         title="Client secret",
         description="Client secret of the OAuth app.",
     ),
     th.Property(
         "refresh_token",
-        th.StringType(pattern=_PRINTABLE),
+        th.StringType(pattern=_PRINTABLE_ASCII),
         secret=True,
         title="Refresh token",
         description=(
-            "Refresh token of the OAuth app. It works once: the tap puts the next one into the "
-            "--config file, or into Airbyte's settings."
+            "Refresh token of the OAuth app. It is valid once: the tap saves the next one in the "
+            "--config file, or in Airbyte's settings."
         ),
     ),
 )
 
 OAUTH = ("client_id", "client_secret", "refresh_token")
-"""What there must be where there is no `access_token`."""
+"""Settings that are required without `access_token`."""
 
-_ACCEPTS = {
+_ACCEPTED = {
     "access_token": "a Drift token by itself: no spaces, no word `Bearer`",
     "start_date": "a date or date-time, such as 2024-01-31 or 2024-01-31T09:00:00Z",
     "statuses": f"a list of {', '.join(STATUS_IDS)}",
@@ -181,68 +178,59 @@ _FORMATS = FormatChecker(formats=())
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
     if isinstance(value, str):
-        parse(value)
+        parse_timestamp(value)
     return True
 
 
 def schema() -> dict[str, Any]:
-    """Give the JSON Schema of the settings."""
-    # First, because the check complains in this order.
-    token = {"anyOf": [{"required": ["access_token"]}, {"required": [*OAUTH]}]}
-    return token | SETTINGS.to_dict()
+    """Return the JSON Schema of the settings."""
+    # First, because validation errors are reported in this order.
+    credentials = {"anyOf": [{"required": ["access_token"]}, {"required": [*OAUTH]}]}
+    return credentials | SETTINGS.to_dict()
 
 
-def given(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is null or blank: orchestrators write that for what is not set.
-
-    Args:
-        config: Settings.
-
-    Returns:
-        Those that have a value.
-    """
+def without_blanks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without null and blank values, which orchestrators write for unset."""
     return {name: value for name, value in config.items() if value not in (None, "")}
 
 
-def defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the value that each setting has if it is not given.
-
-    Args:
-        schema: JSON Schema of the settings.
-
-    Returns:
-        The settings that have a default, by name.
-    """
+def default_values(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a JSON Schema that have a default."""
     properties = schema["properties"].items()
     return {name: kind["default"] for name, kind in properties if "default" in kind}
 
 
-def faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Say what is wrong with a configuration.
+def validation_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting that is wrong or missing, in the schema's order.
 
-    The values themselves are not repeated: a token can end up in any of them.
+    Values are not repeated: any of them can be a token by mistake.
 
     Args:
-        config: The settings as given.
+        config: The settings, without defaults.
         schema: JSON Schema of the settings, the SDK's own included.
-
-    Returns:
-        A sentence for each setting that is wrong or missing, in the schema's order; empty if all
-        is well.
     """
     validator = Draft202012Validator(schema, format_checker=_FORMATS)
-    errors = [_sentence(error, config) for error in validator.iter_errors(config)]
+    errors = [_message(error, config) for error in validator.iter_errors(config)]
     if not errors and config.get("shard_index", 0) >= config.get("shard_count", 1):
-        errors = [_not_accepted("shard_index")]
+        errors = [_must_be("shard_index")]
     return [*dict.fromkeys(errors)]
 
 
-def _missing(config: Mapping[str, Any]) -> str:
+def _message(error: ValidationError, config: Mapping[str, Any]) -> str:
+    if error.validator == "anyOf":
+        return _missing_credentials(config)
+    name = str(error.path[0]) if error.path else "config"
+    if name in _ACCEPTED:
+        return _must_be(name)
+    return f"`{name}` must have {error.validator} {error.validator_value} (a setting of the SDK)."
+
+
+def _missing_credentials(config: Mapping[str, Any]) -> str:
     missing = [f"`{name}`" for name in OAUTH if name not in config]
     if len(missing) == len(OAUTH):
         return (
-            "`access_token` is missing: give it in the --config file, or as TAP_DRIFT_ACCESS_TOKEN "
-            "with --config=ENV; or give `client_id`, `client_secret` and `refresh_token` of an "
+            "`access_token` is missing: set it in the --config file, or as TAP_DRIFT_ACCESS_TOKEN "
+            "with --config=ENV; or set `client_id`, `client_secret` and `refresh_token` of an "
             "OAuth app."
         )
     verb = "is" if len(missing) == 1 else "are"
@@ -252,14 +240,5 @@ def _missing(config: Mapping[str, Any]) -> str:
     )
 
 
-def _sentence(error: ValidationError, config: Mapping[str, Any]) -> str:
-    if error.validator == "anyOf":
-        return _missing(config)
-    name = str(error.path[0]) if error.path else "config"
-    if name in _ACCEPTS:
-        return _not_accepted(name)
-    return f"`{name}` must have {error.validator} {error.validator_value} (a setting of the SDK's)."
-
-
-def _not_accepted(name: str) -> str:
-    return f"`{name}` must be {_ACCEPTS[name]}."
+def _must_be(name: str) -> str:
+    return f"`{name}` must be {_ACCEPTED[name]}."

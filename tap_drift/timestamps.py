@@ -1,68 +1,41 @@
-"""Drift's times (integers, epoch milliseconds, UTC) and the one way in which records spell them."""
+"""Timestamps: epoch milliseconds, as Drift has them, and the format of records and bookmarks."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
-from singer_sdk.helpers._compat import datetime_fromisoformat
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def spell(moment: datetime) -> str:
-    """Spell a moment as records and bookmarks do.
+def format_timestamp(moment: datetime) -> str:
+    """Format an aware date-time as RFC 3339 in UTC: `2023-06-09T09:36:21.300+00:00`.
 
-    Bookmarks are compared as text, so there is one precision and one offset.
-
-    Args:
-        moment: An aware date-time, of any zone.
-
-    Returns:
-        RFC 3339 in UTC with milliseconds: `2023-06-09T09:36:21.300+00:00`.
+    Bookmarks are compared as text, so precision and offset are always the same.
     """
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def from_epoch_ms(epoch_ms: int) -> str:
-    """Spell a time of Drift's.
-
-    Args:
-        epoch_ms: Milliseconds since 1970-01-01, UTC.
-
-    Returns:
-        The same moment, as `spell` spells it.
+    """Format epoch milliseconds as `format_timestamp` does.
 
     Raises:
         OverflowError: If the moment lies outside the years 1 to 9999.
-        TypeError: If it is not a number.
+        TypeError: If the value is not a number.
     """
     return (_EPOCH + epoch_ms * _MILLISECOND).isoformat("T", "milliseconds")
 
 
-def parse(spelled: str) -> datetime:
-    """Read a date-time that was spelled by `spell`, or by a user in another way of ISO 8601.
-
-    Args:
-        spelled: Such as `2023-06-09T09:36:21.300+00:00` or `2023-06-09`.
-
-    Returns:
-        An aware date-time; UTC, if it does not name its zone.
+def parse_timestamp(text: str) -> datetime:
+    """Parse an ISO 8601 date or date-time; UTC unless it names an offset.
 
     Raises:
-        ValueError: If it is not one.
+        ValueError: If the text is not a date-time.
     """
-    moment = datetime_fromisoformat(spelled)
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def to_epoch_ms(moment: datetime) -> int:
-    """Give a moment as Drift does.
-
-    Args:
-        moment: An aware date-time, of any zone.
-
-    Returns:
-        Milliseconds since 1970-01-01, UTC; what is finer is cut off.
-    """
+    """Convert an aware date-time to epoch milliseconds, rounding down."""
     return (moment - _EPOCH) // _MILLISECOND

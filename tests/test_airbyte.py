@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from airbyte_protocol.models import AirbyteMessage
-from jsonschema import Draft7Validator
 from fake_target import FakeTarget
 from faults import answer
+from jsonschema import Draft7Validator
 from runs import catalog, sync
 
 from tap_drift.settings import SETTINGS
@@ -399,7 +399,7 @@ def test_new_refresh_token_is_sent_in_a_control_message(
     assert new_config["credentials"]["refresh_token"] != "sandbox-refresh-0"
     assert source("check", config=new_config).of_type("CONTROL")
     status = source("check", config=config).connection_status()
-    assert "Drift refused to renew the token" in status["message"]
+    assert "Drift refused to refresh the token" in status["message"]
 
 
 def test_messages_do_not_contain_the_token(

@@ -14,7 +14,7 @@ from fake_drift import TOKEN
 from faults import answer
 from runs import catalog, catalog_entry
 
-from tap_drift.exceptions import sentences
+from tap_drift.exceptions import user_messages
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
@@ -156,7 +156,7 @@ def test_a_closed_output_is_one_sentence() -> None:
 
 
 def test_what_nobody_foresaw_is_named_without_its_text() -> None:
-    [sentence] = sentences(KeyError("somebody's words"))
+    [sentence] = user_messages(KeyError("somebody's words"))
     assert "KeyError" in sentence
     assert "words" not in sentence
 

@@ -13,7 +13,7 @@ from fake_drift import TOKEN, FakeDrift
 from faults import answer
 from runs import catalog, catalog_entry
 
-from tap_drift.connection_test import works
+from tap_drift.connection_test import check_streams
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ALL = [entry["tap_stream_id"] for entry in catalog()["streams"]]
 def tried(config: dict[str, Any], *streams: str) -> tuple[bool, list[str]]:
     tap = TapDrift(config=config, catalog=catalog(*streams))
     said: list[str] = []
-    return works(tap.drift_streams, tap.client, said.append), said
+    return check_streams(tap.drift_streams, tap.client, said.append), said
 
 
 def test_every_stream_gets_a_line_and_one_request(drift: FakeDrift, config: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ def test_without_a_conversation_a_child_cannot_be_tried(
     drift.account.conversations.clear()
     has_worked, said = tried(config, "messages")
     assert not has_worked
-    assert said[-1] == "messages: Not tried: there is no conversation to try it on."
+    assert said[-1] == "messages: Not tested: there is no conversation to test it with."
 
 
 def test_a_thing_that_is_gone_shows_that_the_child_works(
@@ -84,10 +84,8 @@ def test_a_thing_that_is_gone_shows_that_the_child_works(
     drift.faults_by_path["/messages"] = answer(404)
     has_worked, said = tried(config, "messages")
     assert has_worked
-    assert (
-        said[-1]
-        == f"messages: works, though /conversations/{drift.conversation_ids()[0]}/messages is gone"
-    )
+    path = f"/conversations/{drift.conversation_ids()[0]}/messages"
+    assert said[-1] == f"messages: works, but {path} is not found"
 
 
 @pytest.mark.parametrize("fault", [answer(404), answer(500), answer(200, "[]"), answer(200, "<")])
@@ -132,7 +130,7 @@ def test_with_nothing_selected_there_is_nothing_that_works(config: dict[str, Any
     catalog_entry(chosen, "users")["metadata"][-1]["metadata"]["selected"] = False
     said: list[str] = []
     tap = TapDrift(config=config, catalog=chosen)
-    assert not works(tap.drift_streams, tap.client, said.append)
+    assert not check_streams(tap.drift_streams, tap.client, said.append)
     assert said == ["No stream is selected."]
 
 
@@ -141,7 +139,7 @@ def test_a_drift_that_cannot_be_reached_is_said_at_once(
 ) -> None:
     tap = TapDrift(config=config | {"api_url": "http://127.0.0.1:9"}, catalog=catalog("users"))
     said: list[str] = []
-    assert not works(tap.drift_streams, tap.client, said.append)
+    assert not check_streams(tap.drift_streams, tap.client, said.append)
     assert said == ["users: /users/list failed: Connection refused."]
     assert clock.slept == []
 

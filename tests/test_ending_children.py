@@ -134,7 +134,7 @@ def test_a_signal_does_not_wait_for_a_request_to_be_sent_again(
     run = Run(drift, tmp_path)
     assert run.process.stderr
     for line in run.process.stderr:
-        if "Asking again in 2" in line or "429" in line:
+        if "Retrying in 2" in line or "429" in line:
             run.process.send_signal(number)
             break
     status, lines, err = run.end()

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tap_drift.timestamps import from_epoch_ms, spell, to_epoch_ms
+from tap_drift.timestamps import format_timestamp, from_epoch_ms, to_epoch_ms
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_every_millisecond_survives_the_way_there_and_back() -> None:
 
 def test_another_zone_is_spelled_in_utc() -> None:
     moment = datetime(2024, 1, 31, 1, 30, tzinfo=timezone(timedelta(hours=2)))
-    assert spell(moment) == "2024-01-30T23:30:00.000+00:00"
+    assert format_timestamp(moment) == "2024-01-30T23:30:00.000+00:00"
 
 
 def test_a_time_beyond_the_calendar_is_refused() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airbyte_protocol_dataclasses.models import AirbyteCatalog, AirbyteStream, SyncMode
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_drift.streams.base import FullTableStream
+from tap_drift.streams.full_table import FullTableStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -26,12 +25,15 @@ from typing_extensions import override
 from tap_drift.airbyte.catalog import airbyte_catalog, parse_configured_catalog
 from tap_drift.airbyte.spec import specification, tap_settings, with_refresh_token
 from tap_drift.airbyte.writer import AirbyteLogHandler, AirbyteWriter
-from tap_drift.api.auth import TokenRefusedError
-from tap_drift.api.client import RequestRefusedError
-from tap_drift.cli import DriftCommand, as_process
-from tap_drift.connection_test import works
-from tap_drift.exceptions import StreamsFailedError, sentences
-from tap_drift.streams.base import is_of_output
+from tap_drift.cli import ErrorReportingCommand, run_as_process
+from tap_drift.connection_test import check_streams
+from tap_drift.exceptions import (
+    RequestRefusedError,
+    StreamsFailedError,
+    TokenRefusedError,
+    is_output_error,
+    user_messages,
+)
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class SourceDrift(TapDrift):
         super().__init__(config=tap_settings(config), message_writer=writer, **kwargs)
 
     @override
-    def keep_refresh_token(self, used: str, new: str) -> None:
+    def save_refresh_token(self, used: str, new: str) -> None:
         self._airbyte_config = with_refresh_token(self._airbyte_config, new)
         self.message_writer.write_control(self._airbyte_config)
 
@@ -79,7 +81,7 @@ class SourceDrift(TapDrift):
                 self.message_writer.write_final_status(name, is_complete=is_complete)
 
 
-class SourceCommand(DriftCommand, click.Group):
+class SourceCommand(ErrorReportingCommand, click.Group):
     """The command group: reports errors as TRACE messages and exits with code 1."""
 
     @cached_property
@@ -93,14 +95,14 @@ class SourceCommand(DriftCommand, click.Group):
         return writer
 
     @override
-    def tell(self, error: Exception) -> None:
-        if is_of_output(error) and not cast("OSError", error).filename:
+    def report_error(self, error: Exception) -> None:
+        if is_output_error(error) and not cast("OSError", error).filename:
             # Standard output has failed, so it cannot take a TRACE message about it.
-            sys.stderr.write(f"source-drift: {' '.join(sentences(error))}\n")
+            sys.stderr.write(f"source-drift: {' '.join(user_messages(error))}\n")
             return
         failures = error.failures if isinstance(error, StreamsFailedError) else {None: error}
         for stream, failure in failures.items():
-            message = " ".join(sentences(failure))
+            message = " ".join(user_messages(failure))
             self.writer.write_error(message, failure_type(failure), stream)
 
 
@@ -133,9 +135,9 @@ def check(config: str) -> None:
     messages: list[str] = []
     try:
         tap = SourceDrift(_read_json(config, dict), source.writer)
-        succeeded = works(tap.drift_streams, tap.client, messages.append)
+        succeeded = check_streams(tap.drift_streams, tap.client, messages.append)
     except ConfigValidationError as error:
-        succeeded, messages = False, sentences(error)
+        succeeded, messages = False, user_messages(error)
     status = AirbyteConnectionStatus(
         Status.SUCCEEDED if succeeded else Status.FAILED, None if succeeded else " ".join(messages)
     )
@@ -181,7 +183,7 @@ def failure_type(error: Exception) -> FailureType:
     """
     if isinstance(error, RequestRefusedError):
         # A deleted item is skipped and fails no stream. A 404 that does means a wrong `api_url`.
-        is_config_error = error.is_gone or not error.is_of_request
+        is_config_error = error.is_not_found or not error.rejects_request
         return FailureType.config_error if is_config_error else FailureType.system_error
     if isinstance(error, (ConfigValidationError, TokenRefusedError)):
         return FailureType.config_error
@@ -192,19 +194,8 @@ def failure_type(error: Exception) -> FailureType:
 
 def run() -> NoReturn:
     """Run the command and exit the process."""
-    as_process(_run_command)
-
-
-def _run_command() -> None:
-    try:
-        source()
-    except SystemExit as error:
-        if error.code == 128 + signal.SIGTERM:
-            # End by the signal itself: PyAirbyte sends SIGTERM when it stops reading, and reports
-            # the exit code 143 as a failure.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
-        raise
+    # PyAirbyte sends SIGTERM when it stops reading, and reports exit code 143 as a failure.
+    run_as_process(source, exit_by_signal=True)
 
 
 def _read_stream_states(path: str | None) -> list[dict[str, Any]]:

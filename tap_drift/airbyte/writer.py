@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -41,7 +41,7 @@ from singer_sdk.singerlib.encoding.simple import (
 from typing_extensions import override
 
 from tap_drift.airbyte.catalog import GENERATION_ID
-from tap_drift.logs import is_news
+from tap_drift.logs import SdkNoiseFilter
 from tap_drift.sync.writer import ENCODER, MessageWriter
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class AirbyteWriter(MessageWriter):
             self._write_status(stream, AirbyteStreamStatus.RUNNING)
         self._records[stream] += 1
         self._records_since_state[stream] += 1
-        emitted_at = read_at or datetime.now(timezone.utc)
+        emitted_at = read_at or datetime.now(UTC)
         content = {
             "stream": stream,
             "data": record,
@@ -201,7 +201,7 @@ class AirbyteLogHandler(logging.Handler):
 
     def __init__(self, writer: AirbyteWriter) -> None:
         super().__init__()
-        self.addFilter(is_news)
+        self.addFilter(SdkNoiseFilter())
         self._writer = writer
 
     @override

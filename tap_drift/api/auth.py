@@ -1,4 +1,4 @@
-"""Who we are: the token that each request carries."""
+"""Authentication: static and OAuth bearer tokens."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from requests.auth import AuthBase
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_drift.api.retry import with_retries
-from tap_drift.exceptions import drift_error
+from tap_drift.api.redaction import error_text
+from tap_drift.api.retry import is_transient_status, with_retries
+from tap_drift.cli import EXIT_LOCK
+from tap_drift.exceptions import TOKEN_REFUSED, TokenRefusedError
 from tap_drift.settings import OAUTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-DRIFT = "https://driftapi.com"
-"""The host that Drift documents for everything but its listing of conversations."""
+API_HOST = "https://driftapi.com"
+"""Host of every endpoint but the listing of conversations (Drift's documentation)."""
 
-PATH = "/oauth2/token"
+TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 
-LIFETIME = 7200
-"""Seconds that a token lives if Drift does not say; what it says in its documentation."""
+DEFAULT_LIFETIME = 7200
+"""Seconds that an access token lives if the response does not say (Drift's documentation)."""
 
-MARGIN = 300.0
-"""Seconds before its end, at the most, at which a token is renewed."""
+REFRESH_MARGIN = 300.0
+"""A token is refreshed at most this many seconds before it expires."""
 
-_REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_REFUSED = TOKEN_REFUSED | {HTTPStatus.BAD_REQUEST}
 
 logger = logging.getLogger("tap-drift")
 
-# Anything else cannot go into a header, and the HTTP library's complaint would repeat it.
+# Other characters are invalid in a header, and the HTTP library's error would quote the token.
 _Token = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]+\Z")]
 
 
 class _Tokens(msgspec.Struct):
-    """Drift's answer to a refresh token."""
+    """Response of `POST /oauth2/token`."""
 
     access_token: _Token
     refresh_token: str | None = None
@@ -51,14 +53,14 @@ class _Tokens(msgspec.Struct):
 
 
 class Authenticator(AuthBase, ABC):
-    """Puts the token into requests; one for all streams and threads of a run.
+    """Adds the bearer token to requests; one object for all streams and threads of a run.
 
-    Not the SDK's: that writes the query anew, and so drops the blank `page_token` that Drift
+    The SDK's authenticators encode the query again, which drops the blank `page_token` that Drift
     requires.
     """
 
     setting: str
-    """The setting that the token comes from."""
+    """The setting that the token comes from, for messages."""
 
     @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -67,26 +69,19 @@ class Authenticator(AuthBase, ABC):
 
     @abstractmethod
     def token(self) -> str:
-        """Give the token that is good now."""
+        """Return a valid access token."""
 
     @abstractmethod
-    def renew(self, request: requests.PreparedRequest) -> bool:
-        """Put another token into a request that was refused for the one that it carries.
-
-        Args:
-            request: The request.
+    def refresh(self, request: requests.PreparedRequest) -> bool:
+        """Replace the token of a request that was answered 401.
 
         Returns:
-            Whether there is another, so that the request is worth sending again.
+            Whether the request has another token now, and is worth sending again.
         """
 
 
-class TokenRefusedError(FatalAPIError):
-    """Drift gives no token for the OAuth app in the settings."""
-
-
 class StaticToken(Authenticator):
-    """The token of a private app, which never expires."""
+    """The access token of a private app, which does not expire."""
 
     setting = "access_token"
 
@@ -98,14 +93,15 @@ class StaticToken(Authenticator):
         return self._token.strip()
 
     @override
-    def renew(self, request: requests.PreparedRequest) -> bool:
+    def refresh(self, request: requests.PreparedRequest) -> bool:
         return False
 
 
 class OAuthToken(Authenticator):
-    """The token of an OAuth app, renewed before it expires, and when Drift refuses it.
+    """The access token of an OAuth app, refreshed before it expires and after a 401.
 
-    Not the SDK's: that has no lock, forgets the new refresh token, and logs Drift's answers.
+    The SDK's `OAuthAuthenticator` has no lock, discards the rotated refresh token, and logs
+    response bodies.
     """
 
     setting = "refresh_token"
@@ -116,13 +112,12 @@ class OAuthToken(Authenticator):
         session: requests.Session,
         save: Callable[[str, str], None],
     ) -> None:
-        """Prepare; Drift is asked when the first request needs a token.
+        """Create an authenticator; the first token is requested when it is needed.
 
         Args:
-            config: The settings.
-            session: The connections to Drift; it must not follow redirects.
-            save: Keeps a refresh token for the next run; is given the one that was used up, and
-                the one that takes its place.
+            config: The tap's settings.
+            session: Must not follow redirects.
+            save: Saves a refresh token; called with the used one and the new one.
         """
         self._config = config
         self._session = session
@@ -130,105 +125,103 @@ class OAuthToken(Authenticator):
         self._lock = Lock()
         self._refresh_token: str = config["refresh_token"].strip()
         self._token = ""
-        self._renew_at = 0.0
+        self._refresh_at = 0.0
         self._failure: FatalAPIError | None = None
 
     @override
     def token(self) -> str:
         with self._lock:
-            if not self._token or time.monotonic() >= self._renew_at:
-                self._exchange()
+            if not self._token or time.monotonic() >= self._refresh_at:
+                self._refresh()
             return self._token
 
     @override
-    def renew(self, request: requests.PreparedRequest) -> bool:
+    def refresh(self, request: requests.PreparedRequest) -> bool:
         with self._lock:
-            # Else another thread has renewed it while this request was under way.
+            # If not, another thread has refreshed it while this request was under way.
             if request.headers["Authorization"] == f"Bearer {self._token}":
-                self._exchange()
+                self._refresh()
         self(request)
         return True
 
-    def _exchange(self) -> None:
-        """Give the refresh token to Drift for an access token and the next refresh token.
+    def _refresh(self) -> None:
+        """Exchange the refresh token for an access token and the next refresh token.
 
         Raises:
-            FatalAPIError: If Drift refuses it, or cannot be reached.
+            FatalAPIError: If Drift refuses it, or the retries are exhausted.
         """
-        # Threads that waited for one that failed would only fail again, each in minutes.
+        # Other threads that waited would fail as well, each after minutes of retries.
         if self._failure:
             raise self._failure
         try:
-            tokens = with_retries(self._ask_uncut, PATH, logger.warning)()
+            tokens = with_retries(self._refresh_shielded, TOKEN_PATH, logger)
         except FatalAPIError as error:
             self._failure = error
             raise
-        told = tokens.expires_in
-        lifetime = told if type(told) is int and told > 0 else LIFETIME
+        seconds = tokens.expires_in
+        lifetime = seconds if type(seconds) is int and seconds > 0 else DEFAULT_LIFETIME
         self._token = tokens.access_token
-        self._renew_at = time.monotonic() + lifetime - min(MARGIN, lifetime / 10)
+        self._refresh_at = time.monotonic() + lifetime - min(REFRESH_MARGIN, lifetime / 10)
 
-    def _ask_uncut(self) -> _Tokens:
-        # Signals break into the main thread alone; there, one that comes after Drift has used up
-        # the old refresh token, and before the new one is kept, would lock the next run out.
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(self._ask).result()
+    def _refresh_shielded(self) -> _Tokens:
+        # A signal interrupts the main thread only. There, between Drift's response and the save,
+        # it would lose the new refresh token, while the old one is no longer valid.
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(self._request_tokens).result()
 
-    def _ask(self) -> _Tokens:
+    def _request_tokens(self) -> _Tokens:
         form = {name: self._config[name].strip() for name in OAUTH}
         form |= {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
-        url = str(self._config.get("api_url", DRIFT)).rstrip("/") + PATH
+        url = str(self._config.get("api_url", API_HOST)).rstrip("/") + TOKEN_PATH
         headers = {"User-Agent": self._config["user_agent"]}
         request = requests.Request("POST", url, headers=headers, data=form).prepare()
         transport = self._session.merge_environment_settings(url, {}, None, None, None)
         timeout = self._config["request_timeout"]
-        tokens = _read(self._session.send(request, timeout=timeout, **transport))
-        used, new = self._refresh_token, tokens.refresh_token or self._refresh_token
-        if new != used:
-            self._refresh_token = new
-            self._save(used, new)
+        with EXIT_LOCK:
+            tokens = _parse_tokens(self._session.send(request, timeout=timeout, **transport))
+            used, new = self._refresh_token, tokens.refresh_token or self._refresh_token
+            if new != used:
+                self._refresh_token = new
+                self._save(used, new)
         return tokens
 
 
-def authenticator(
+def create_authenticator(
     config: Mapping[str, Any], session: requests.Session, save: Callable[[str, str], None]
 ) -> Authenticator:
-    """Choose how to say who we are.
+    """Create the authenticator for the settings: `access_token` if it is given, else OAuth.
 
     Args:
-        config: The settings; for discovery there need not be any.
-        session: The connections to Drift, for OAuth.
-        save: What keeps a refresh token, for OAuth.
-
-    Returns:
-        The token in the settings, if there is one; else an OAuth app's.
+        config: The tap's settings; for discovery they may be empty.
+        session: Used by OAuth; must not follow redirects.
+        save: Used by OAuth, as `OAuthToken` describes it.
     """
     if "access_token" in config or any(name not in config for name in OAUTH):
         return StaticToken(config.get("access_token", ""))
     return OAuthToken(config, session, save)
 
 
-def _read(response: requests.Response) -> _Tokens:
-    """Read Drift's answer.
+def _parse_tokens(response: requests.Response) -> _Tokens:
+    """Parse the response to a refresh.
 
     Raises:
-        FatalAPIError: If asking again cannot help.
-        TokenRefusedError: If that is for what is in the settings.
-        RetriableAPIError: If it can.
+        FatalAPIError: If a retry cannot help.
+        TokenRefusedError: If the settings are refused.
+        RetriableAPIError: If a retry can help.
     """
-    status, error = response.status_code, drift_error(response)
-    answered = f"{status} on {PATH}" + (f": {error}" if error else "")
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise RetriableAPIError(answered, response)
-    if status in _REFUSALS:
+    status, error = response.status_code, error_text(response)
+    answer = f"{status} on {TOKEN_PATH}" + (f": {error}" if error else "")
+    if is_transient_status(status):
+        raise RetriableAPIError(answer, response)
+    if status in _REFUSED:
         raise TokenRefusedError(
-            f"Drift refused to renew the token ({answered}): check `client_id`, `client_secret` "
-            "and `refresh_token`. A refresh token works once, and this one may have been used up: "
-            "authorize the app again to get another."
+            f"Drift refused to refresh the token ({answer}): check `client_id`, `client_secret` "
+            "and `refresh_token`. A refresh token is valid once, and this one may have been used: "
+            "authorize the app again to get a new one."
         )
     if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise FatalAPIError(f"Drift gave no token ({answered}): check `api_url`.")
+        raise FatalAPIError(f"Drift returned no token ({answer}): check `api_url`.")
     try:
         return msgspec.json.decode(response.content, type=_Tokens)
     except (RecursionError, ValueError):
-        raise RetriableAPIError("Drift sent an answer without a token", response) from None
+        raise RetriableAPIError("Drift sent a response without a token", response) from None

@@ -1,4 +1,4 @@
-"""What comes after this page, for each way in which Drift says it."""
+"""Paginators: the query of the next page, for each way in which Drift pages."""
 
 from __future__ import annotations
 
@@ -9,179 +9,141 @@ from singer_sdk.exceptions import FatalAPIError
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
-from tap_drift.api.responses import Page
+from tap_drift.exceptions import PaginationLoopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import NoReturn
 
     import requests
 
+    from tap_drift.api.responses import Page
+
 MEETINGS_LIMIT = 1000
-"""How many meetings Drift gives in one answer at the most."""
+"""Largest number of meetings in one response of Drift's."""
 
 _ROUND = 100
 
 
 class PagePaginator(BaseAPIPaginator[str | None]):
-    """Goes from page to page; its value is the query that asks for one, None for the first."""
+    """Base of the paginators: `current_value` is the next request's query, None for the first.
 
-    def __init__(self, read: Callable[[requests.Response], Page], first: str | None = None) -> None:
-        """Begin at the first page.
+    It works on parsed pages: each response is parsed once, by the stream's `parse_response`.
+    """
 
-        Args:
-            read: Makes a page of an answer.
-            first: The query that asks for the first page, if it is not the stream's usual one.
-        """
-        super().__init__(first)
-        self._read = read
-        self._response: requests.Response | None = None
-        self._page = Page([])
-
-    def read(self, response: requests.Response) -> Page:
-        """Read an answer, once: the stream and the paginator both look at it.
+    def __init__(self, path: str, first_query: str | None = None) -> None:
+        """Create a paginator at the first page.
 
         Args:
-            response: An answer with a status of success.
-
-        Returns:
-            The page.
-
-        Raises:
-            UnexpectedResponseError: If the answer is no page.
+            path: Path of the endpoint, for messages.
+            first_query: Query of the first page; None for the stream's usual one.
         """
-        if response is not self._response:
-            self._response, self._page = response, self._read(response)
-        return self._page
+        super().__init__(first_query)
+        self._path = path
 
-    def is_whole(self, page: Page) -> bool:  # noqa: ARG002 - others look at it
-        """Whether a page holds all rows that it should, and need not be read again in parts.
+    def follow(self, page: Page) -> None:
+        """Move to the page after this one, or finish."""
+        self.move_to(page.next_query)
 
-        Args:
-            page: The page just read.
+    def move_to(self, query: str | None) -> None:
+        """Move to the page of a query; None finishes."""
+        self._page_count += 1
+        self._value = query
+        self._finished = query is None
 
-        Returns:
-            True, if there is no way to be cut short.
-        """
+    def has_visited(self, query: str) -> bool:  # noqa: ARG002 - NextLinkPaginator uses it
+        """Return whether the page of this query was read before."""
+        return False
+
+    def is_complete(self, page: Page) -> bool:  # noqa: ARG002 - WindowPaginator uses it
+        """Return whether the page has all rows of its request; if not, it is read in parts."""
         return True
+
+    @override
+    def get_next(self, response: requests.Response) -> NoReturn:
+        raise NotImplementedError("Pages are parsed once: call follow(page).")
 
 
 class NextLinkPaginator(PagePaginator):
-    """Follows the link on each page, by its query alone, until there is none.
+    """Follows the link on each page by its query, unchanged, and detects loops.
 
-    Its value is that query, character for character. In the listing of conversations the link is
-    `links.next`: it carries the page token, and Drift keeps the limit and the filter of the first
-    request (its page on the listing).
+    In the listing of conversations the link is `links.next`. Its query has the page token alone;
+    Drift keeps limit and filter of the first request (list-conversations page of Drift's API).
     """
 
-    def __init__(self, read: Callable[[requests.Response], Page]) -> None:
-        """Begin at the first page.
-
-        Args:
-            read: Makes a page of an answer.
-        """
-        super().__init__(read)
-        self._elsewhere: list[str | None] = []
-        self._seen: set[int] = set()
-
-    def go(self, query: str | None) -> None:
-        """Choose where to go after this page, instead of where its link leads.
-
-        Args:
-            query: The query to ask with; None ends the walk.
-        """
-        self._elsewhere = [query]
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._visited: set[int] = set()
 
     @override
-    def get_next(self, response: requests.Response) -> str | None:
-        """Give the query that asks for the next page.
+    def has_visited(self, query: str) -> bool:
+        return _token_hash(query) in self._visited
 
-        Args:
-            response: The page just dealt with.
-
-        Returns:
-            The query to go on with, or None at the end.
+    @override
+    def move_to(self, query: str | None) -> None:
+        """Move to the page of a query; None finishes.
 
         Raises:
-            FatalAPIError: If its page token was met before in this walk, which would never end.
+            PaginationLoopError: If that page was read before.
         """
-        link = self.read(response).next_query
-        query = self._elsewhere.pop() if self._elsewhere else link
-        if query != link and _token(query) in self._seen:
-            query = link  # what a jump leads to was read on the way there
-        if query is None:
-            return None
-        token = _token(query)
-        if token in self._seen:
-            raise FatalAPIError(
-                f"Drift's pages go in a circle: page {self.count} links to a page that was read "
-                "before. Not all could be read; run again, and tell Drift's support if it stays so."
-            )
-        self._seen.add(token)
-        return query
+        if query is not None:
+            if self.has_visited(query):
+                raise PaginationLoopError(
+                    f"Pagination loop on {self._path}: page {self.count + 1} links to a page "
+                    "already read, so not all rows could be read. Run again, and report it to "
+                    "Drift's support if it persists."
+                )
+            self._visited.add(_token_hash(query))
+        super().move_to(query)
 
 
 class WindowPaginator(PagePaginator):
-    """SharedWalk windows of time, and halves those that hold more than an answer does.
+    """Walks time windows, and halves a window whose response is full.
 
-    Drift cuts an answer at its limit without a word. One whose number of rows is a round hundred
-    may be such: Drift's limit is 1000, its default 100.
+    Drift truncates a response at its limit without saying so. A number of rows that is a multiple
+    of 100 is taken for truncated: Drift's limit is 1000, its default 100.
     """
 
-    def __init__(self, read: Callable[[requests.Response], Page], start: int, end: int) -> None:
-        """Begin with one window for all.
+    def __init__(self, path: str, start: int, end: int) -> None:
+        """Create a paginator that begins with one window.
 
         Args:
-            read: Makes a page of an answer.
-            start: The first moment, in epoch milliseconds.
-            end: The last moment, in epoch milliseconds; it belongs to the window.
+            path: Path of the endpoint, for messages.
+            start: Start of the window, epoch milliseconds.
+            end: End of the window, epoch milliseconds, inclusive.
         """
-        super().__init__(read, _window(start, end))
-        self._left = [(start, end)]
+        super().__init__(path, _window_query(start, end))
+        self._windows = [(start, end)]
 
     @override
-    def is_whole(self, page: Page) -> bool:
-        """Whether a page holds all rows of its window.
-
-        Args:
-            page: The page just read.
-
-        Returns:
-            False if it may not.
+    def is_complete(self, page: Page) -> bool:
+        """Return whether the page has all rows of its window.
 
         Raises:
-            FatalAPIError: If it may not, and there is no smaller window.
+            FatalAPIError: If it has not, and the window cannot be halved.
         """
-        start, end = self._left[-1]
+        start, end = self._windows[-1]
         if start == end and len(page.rows) >= MEETINGS_LIMIT:
             raise FatalAPIError(
-                f"Drift has {len(page.rows):,} or more rows for one millisecond ({start}), and "
-                "gives no more than that: not all could be read."
+                f"{self._path} has {len(page.rows):,} or more rows in one millisecond ({start}), "
+                "and returns no more than that: not all rows could be read."
             )
         return start == end or not page.rows or len(page.rows) % _ROUND > 0
 
     @override
-    def get_next(self, response: requests.Response) -> str | None:
-        """Give the query that asks for the next window.
-
-        Args:
-            response: The window just dealt with.
-
-        Returns:
-            The query, or None at the end.
-        """
-        is_whole = self.is_whole(self.read(response))
-        start, end = self._left.pop()
-        if not is_whole:
+    def follow(self, page: Page) -> None:
+        """Move to the next window: a half of this one, if the page is not complete."""
+        is_complete = self.is_complete(page)
+        start, end = self._windows.pop()
+        if not is_complete:
             middle = (start + end) // 2
-            self._left += [(middle + 1, end), (start, middle)]
-        return _window(*self._left[-1]) if self._left else None
+            self._windows += [(middle + 1, end), (start, middle)]
+        self.move_to(_window_query(*self._windows[-1]) if self._windows else None)
 
 
-def _window(start: int, end: int) -> str:
-    window = {"min_start_time": start, "max_start_time": end, "limit": MEETINGS_LIMIT}
-    return urlencode(window)
+def _window_query(start: int, end: int) -> str:
+    return urlencode({"min_start_time": start, "max_start_time": end, "limit": MEETINGS_LIMIT})
 
 
-def _token(query: str | None) -> int:
-    """A hash of the page token, not the token: a long listing has very many."""
-    return hash(parse_qs(query or "").get("page_token", [query])[0])
+def _token_hash(query: str) -> int:
+    """Return a hash of the page token: a long listing has too many tokens to keep."""
+    return hash(parse_qs(query).get("page_token", [query])[0])

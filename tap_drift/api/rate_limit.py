@@ -1,16 +1,17 @@
-"""When a request may go: one gate for all requests of a run.
+"""Rate limit: when a request may be sent, for all streams and threads of a run.
 
-How many requests Drift allows is not documented, so the gate learns it. Nothing is held back before
-the first 429. From then on the gate keeps a pace, in requests per second, somewhere from `low`,
-which Drift has borne, to `high`, which it refused, and brings the two together as one looks up a
-word: a pace that is borne for a trial becomes `low`, a pace that is refused becomes `high`. When
-they are close it stays just under `low`. After a minute without a refusal it tries a little more,
-and if that is borne, more and more, so that a limit that rose, or never was, is soon left behind.
-If `low` itself is refused, the limit dropped, or Drift had saved up allowance: `low` gives way
-towards what really came through, and trials get longer, for savings do not outlast a long one.
+Drift does not document its limit, so `AdaptiveRate` learns it by bisection. Nothing is delayed
+before the first 429. From then on there is a rate, in requests per second, between `_accepted`
+(the highest that Drift accepted) and `_rejected` (the lowest that it answered with 429). A rate
+that is accepted for the length of a trial becomes `_accepted`; a rate that is rejected becomes
+`_rejected`. When both are close, the rate stays just below `_accepted`. After a minute without a
+429 a slightly higher rate is probed, then ever larger steps while they are accepted, because the
+limit can rise. If `_accepted` itself is rejected, the limit dropped, or Drift had saved up
+allowance: `_accepted` is lowered towards the measured throughput, and trials get longer.
 
-To halve the number of requests under way and let it grow again, as is often done, would be refused
-all the time: what number fits depends on how fast Drift answers, and one more is too much more.
+Additive increase and multiplicative decrease of the number of concurrent requests, the common
+alternative, is rejected all the time: the number that fits depends on Drift's latency, and one
+more is too many. docs/decisions/adaptive-rate-limiter.md has the comparison.
 """
 
 from __future__ import annotations
@@ -20,105 +21,113 @@ import threading
 import time
 from collections import deque
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
-"""Seconds to pause after a 429 that does not say how long; doubled while nothing else comes."""
+FIRST_PAUSE, MAX_PAUSE = 0.5, 60.0
+"""Seconds to pause after a 429 without `Retry-After`; doubled with each 429 in a row."""
 
-# Seconds of a trial. Most limits count by the second, so that less shows nothing.
+# Seconds of a trial. Most limits count requests per second, so a shorter one shows nothing.
 _SHORT_TRIAL, _LONG_TRIAL = 1.6, 25.6
-_FEWEST = 4  # requests in a trial, so that it shows something
-_QUIET = 60.0  # seconds from a refusal to the next try for more: each refusal can cost one
-_MEASURED = 10.0  # seconds over which the speed is measured before the first 429
-_NEAR, _CLOSE = 1.3, 1.05  # ratios of `high` to `low`
-_FIRST_LIFT = 1.05
+_MIN_TRIAL_REQUESTS = 4
+_PROBE_INTERVAL = 60.0  # seconds without a 429 before a higher rate is probed: a probe can cost one
+_MEASURE_SECONDS = 10.0  # window in which throughput is measured before the first 429
+_NEAR, _CLOSE = 1.3, 1.05  # ratios of `_rejected` to `_accepted`
+_FIRST_PROBE_FACTOR = 1.05
 
 
 class AdaptiveRate:
-    """How many requests a second, learned as the module says; it is told what time it is."""
+    """The learned rate in requests per second; infinite before the first 429.
+
+    All times are seconds of one monotonic clock, given by the caller.
+    """
 
     def __init__(self) -> None:
         self.rate = math.inf
-        self._low = self._high = math.inf
+        self._accepted = self._rejected = math.inf
         self._trial = _SHORT_TRIAL
-        self._lift = _FIRST_LIFT
-        self._refused_at: float | None = None
-        # Counted since the last refusal at `_start`, after which requests went again at `_resumed`.
+        self._probe_factor = _FIRST_PROBE_FACTOR
+        self._throttled_at: float | None = None
+        # Counted since the last 429 at `_start`, after which requests were sent from `_resumed`.
         self._start = self._resumed = -math.inf
-        self._sent = self._passed = 0
+        self._sent = self._succeeded = 0
         self._trial_start, self._trial_sent = -math.inf, 0
 
-    def sent(self, now: float) -> None:
-        """Count a request; the rate may change with it."""
-        # Only now is everything answered that was under way at the refusal.
-        if self._refused_at is not None:
-            self._learn(self._refused_at, now)
-        elif self.rate == math.inf and now - self._start > _MEASURED:
+    def on_sent(self, now: float) -> None:
+        """Count a request; this can change the rate."""
+        # By now, all requests that were under way at the 429 have been answered.
+        if self._throttled_at is not None:
+            self._learn(self._throttled_at, now)
+        elif self.rate == math.inf and now - self._start > _MEASURE_SECONDS:
             self._count_from(now, now)
         self._sent += 1
         self._trial_sent += 1
-        lasted = now - self._trial_start
-        if self.rate < math.inf and lasted > self._trial and self._trial_sent > _FEWEST:
-            # A pace that nobody made use of has not been tried.
-            if self._trial_sent > 0.8 * self.rate * lasted:
-                self._borne(now)
-            self._try(now)
+        elapsed = now - self._trial_start
+        if (
+            self.rate < math.inf
+            and elapsed > self._trial
+            and self._trial_sent > _MIN_TRIAL_REQUESTS
+        ):
+            # A rate that was hardly used has not been tried.
+            if self._trial_sent > 0.8 * self.rate * elapsed:
+                self._on_accepted(now)
+            self._start_trial(now)
 
-    def passed(self) -> None:
-        """Count an answer that was not a 429."""
-        self._passed += 1
+    def on_success(self) -> None:
+        """Count a response that was not a 429."""
+        self._succeeded += 1
 
-    def refused(self, now: float) -> None:
-        """Take note of a 429."""
-        self._refused_at = now
+    def on_throttled(self, now: float) -> None:
+        """Note a 429; the rate changes with the next request."""
+        self._throttled_at = now
 
-    def _learn(self, refused_at: float, now: float) -> None:
-        lasted = refused_at - self._start
+    def _learn(self, throttled_at: float, now: float) -> None:
+        elapsed = throttled_at - self._start
         if self.rate == math.inf:
-            self._high = self._sent / max(lasted, 0.05)
-            self._low = min(0.95 * max(self._passed, 1) / max(lasted, 1.0), self._high)
-        elif self._passed:
-            self._high = self.rate
-            if self.rate <= self._low:
-                self._low = self._gave_way(refused_at)
+            self._rejected = self._sent / max(elapsed, 0.05)
+            throughput = max(self._succeeded, 1) / max(elapsed, 1.0)
+            self._accepted = min(0.95 * throughput, self._rejected)
+        elif self._succeeded:
+            self._rejected = self.rate
+            if self.rate <= self._accepted:
+                self._accepted = self._lower_after_drop(throttled_at)
                 self._trial = min(4 * self._trial, _LONG_TRIAL)
-        self._lift = _FIRST_LIFT
-        self._refused_at = None
-        self._count_from(refused_at, now)
-        self._try(now)
+        self._probe_factor = _FIRST_PROBE_FACTOR
+        self._throttled_at = None
+        self._count_from(throttled_at, now)
+        self._start_trial(now)
 
-    def _gave_way(self, refused_at: float) -> float:
-        # Whether Drift saves up allowance during a pause is not known, so it counts by half.
-        lasted = refused_at - (self._start + self._resumed) / 2
-        came_through = self._passed / max(lasted, 1.0)
-        return min(max(came_through, 0.9 * self.rate), 0.97 * self.rate)
+    def _lower_after_drop(self, throttled_at: float) -> float:
+        # Whether Drift saves up allowance during a pause is unknown, so half of the pause counts.
+        elapsed = throttled_at - (self._start + self._resumed) / 2
+        throughput = self._succeeded / max(elapsed, 1.0)
+        return min(max(throughput, 0.9 * self.rate), 0.97 * self.rate)
 
-    def _borne(self, now: float) -> None:
-        self._low = max(self._low, self.rate)
-        if self._high <= self._low * _CLOSE and now - self._resumed > _QUIET:
-            self._high = self._low * self._lift
-            self._lift = self._lift**2
+    def _on_accepted(self, now: float) -> None:
+        self._accepted = max(self._accepted, self.rate)
+        if self._rejected <= self._accepted * _CLOSE and now - self._resumed > _PROBE_INTERVAL:
+            self._rejected = self._accepted * self._probe_factor
+            self._probe_factor = self._probe_factor**2
             self._trial = max(self._trial / 4, _SHORT_TRIAL)
 
-    def _try(self, now: float) -> None:
-        ratio = self._high / self._low
-        # To be refused costs more than to be a little slow, so it tries nearer to `low`.
+    def _start_trial(self, now: float) -> None:
+        ratio = self._rejected / self._accepted
+        # A 429 costs more than a slightly low rate, so trials start nearer to `_accepted`.
         step = 0.98 if ratio <= _CLOSE else ratio ** (0.2 if ratio <= _NEAR else 0.4)
-        self.rate = self._low * step
+        self.rate = self._accepted * step
         self._trial_start, self._trial_sent = now, 0
 
     def _count_from(self, start: float, resumed: float) -> None:
         self._start, self._resumed = start, resumed
-        self._sent = self._passed = 0
+        self._sent = self._succeeded = 0
 
 
 class FairSemaphore:
-    """So many at once, first come, first served.
+    """A semaphore that serves waiting threads in the order in which they arrived.
 
-    A semaphore gives a free slot to whoever runs first: mostly to a worker that has just freed it,
-    so that the listing would wait until the workers have nothing left to ask.
+    `threading.Semaphore` can give a released slot back to the thread that released it, so that
+    the thread that reads the listing would wait until the others have nothing left to request.
     """
 
-    def __init__(self, number: int) -> None:
-        self._free = number
+    def __init__(self, slots: int) -> None:
+        self._free = slots
         self._waiting: deque[threading.Lock] = deque()
         self._lock = threading.Lock()
 
@@ -134,7 +143,7 @@ class FairSemaphore:
         turn.acquire()
 
     def release(self) -> None:
-        """Hand a slot on to who has waited longest."""
+        """Give the slot to the thread that has waited longest."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -143,76 +152,69 @@ class FairSemaphore:
 
 
 class RateLimiter:
-    """Lets requests go one by one: `with gate as sent:` around each time a request is sent.
+    """Limits how many requests are under way and how fast they are sent.
 
-    Whoever is refused comes back through the gate, after a wait of its own.
+    A context manager around each attempt: `with limiter as sent_at: …`. It blocks until a slot is
+    free, a pause is over, and the rate allows another request. `sent_at` is the monotonic time at
+    which the request may be sent; `on_throttled` takes it.
     """
 
     def __init__(self, concurrency: int) -> None:
-        """Open the gate.
-
-        Args:
-            concurrency: How many requests may be under way at once.
-        """
         self._slots = FairSemaphore(concurrency)
-        # Who has the door goes next, and sleeps there; the lock is only held for a moment.
-        self._door = threading.Lock()
+        # Serializes senders, and is held while waiting; `_lock` is held for moments only.
+        self._turn_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._pace = AdaptiveRate()
-        self._next = self._reacted = -math.inf
+        self._rate = AdaptiveRate()
+        self._next_at = self._throttled_at = -math.inf
         self._pause = FIRST_PAUSE
 
     def __enter__(self) -> float:
-        """Wait for a free slot, for the end of a pause, and for the pace.
-
-        Returns:
-            When the request went, for `refused`.
-        """
+        """Wait until a request may be sent; return the monotonic time."""
         self._slots.acquire()
         try:
-            with self._door:
-                while (now := self._go()) is None:
-                    time.sleep(max(self._next - time.monotonic(), 0.0))
+            with self._turn_lock:
+                while (now := self._try_send()) is None:
+                    time.sleep(max(self._next_at - time.monotonic(), 0.0))
         except BaseException:
             self._slots.release()
             raise
         return now
 
     def __exit__(self, *_: object) -> None:
-        """Free the slot."""
+        """Release the slot."""
         self._slots.release()
 
-    def _go(self) -> float | None:
+    def _try_send(self) -> float | None:
         with self._lock:
             now = time.monotonic()
-            if now < self._next:
+            if now < self._next_at:
                 return None
-            self._pace.sent(now)
-            interval = 1 / self._pace.rate
-            # Who wakes a little late does not make all late who follow.
-            self._next = max(self._next, now - interval / 2) + interval
+            self._rate.on_sent(now)
+            interval = 1 / self._rate.rate
+            # Absorbs up to half an interval of wake-up delay.
+            self._next_at = max(self._next_at, now - interval / 2) + interval
             return now
 
-    def passed(self) -> None:
-        """Take note of an answer that was not a 429."""
+    def on_success(self) -> None:
+        """Note a response that was not a 429."""
         with self._lock:
-            self._pace.passed()
+            self._rate.on_success()
             self._pause = FIRST_PAUSE
 
-    def refused(self, sent: float, told: float) -> None:
-        """Hold back all requests after a 429.
+    def on_throttled(self, sent_at: float, retry_after: float) -> None:
+        """Delay all requests after a 429.
 
-        Those that were under way together are refused together: that is learned from once.
+        Requests that were under way together are answered 429 together, which counts once.
 
         Args:
-            sent: When the request went.
-            told: Seconds of `Retry-After`; 0 if the answer does not say.
+            sent_at: When the request was sent, monotonic seconds.
+            retry_after: Seconds of `Retry-After`; 0 if the response has none.
         """
         with self._lock:
             now = time.monotonic()
-            if sent > self._reacted:
-                self._reacted = now
-                self._pace.refused(now)
-                self._next = max(self._next, now + (told or self._pause))
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self._next = max(self._next, now + told)
+            if sent_at > self._throttled_at:
+                self._throttled_at = now
+                self._rate.on_throttled(now)
+                self._next_at = max(self._next_at, now + (retry_after or self._pause))
+                self._pause = min(2 * self._pause, MAX_PAUSE)
+            self._next_at = max(self._next_at, now + retry_after)

@@ -1,4 +1,4 @@
-"""One page of rows: Drift's answer, checked and taken apart."""
+"""Parsed responses: a page of rows for each response shape of Drift's API."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from tap_drift.exceptions import UnexpectedResponseError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import requests
 
 Row = dict[str, Any]
 
-# A fraction keeps its digits; integers of any size do anyway.
+# Fractions keep their digits; msgspec keeps integers of any size.
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
-
-
-class UnexpectedResponseError(ValueError):
-    """An answer that is no page; its message says what it lacks, and quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,150 +28,112 @@ class Page:
     """A page of rows."""
 
     rows: list[Row]
-    """The rows, in Drift's order; as Drift sent them, until they become records."""
+    """The rows in Drift's order, as Drift sent them; `to_records` changes them in place."""
 
     next_query: str | None = None
-    """The query that asks for the page after this one; None on the last page."""
+    """Query string of the next page, as the link has it; None on the last page."""
 
     total: int | None = None
-    """How many rows there are on all pages, if Drift says so."""
+    """Number of rows on all pages, if the response has it."""
 
-    is_cut: bool = False
-    """Whether Drift says that there are more, and does not say how to ask for them."""
+    is_truncated: bool = False
+    """Whether the response says that there are more rows, but has no link to them."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """Iterate over the rows."""
+        return iter(self.rows)
 
 
 def parse_listing(response: requests.Response) -> Page:
-    """Read an answer of the shape `{"data": [row, …], "links": {"next": URL}}`.
+    """Parse `{"data": [row, …], "links": {"next": URL}}`.
 
-    That `links`, or `next` in it, may be absent, null or empty on the last page is assumed:
-    Drift does not say how its last page looks.
-
-    Args:
-        response: An answer with a status of success.
-
-    Returns:
-        The page.
+    The last page has no `links`, no `next`, or a null or empty one: Drift does not document which.
 
     Raises:
-        UnexpectedResponseError: If the answer is not of that shape.
+        UnexpectedResponseError: If the response has another shape.
     """
-    answer = _decode(response)
-    rows = _rows(answer.get("data") if isinstance(answer, dict) else None, "`data`")
-    return Page(rows, _linked(_part(answer, "links").get("next"), "`links.next`"))
+    body = _decode(response)
+    rows = _rows(body.get("data") if isinstance(body, dict) else None, "`data`")
+    return Page(rows, _link_query(_object(body, "links").get("next"), "`links.next`"))
 
 
-def parse_rows(response: requests.Response, below: str = "") -> Page:
-    """Read an answer that holds all rows there are, of the shape `{"data": [row, …]}`.
-
-    Drift leaves `data` out of some answers, and may do so, or not, in any.
+def parse_rows(response: requests.Response, key: str = "") -> Page:
+    """Parse `{"data": [row, …]}`, the complete list; also a list without `data` around it.
 
     Args:
-        response: An answer with a status of success.
-        below: The name under which the rows are, if they are not in `data` itself.
-
-    Returns:
-        The page.
+        response: The response.
+        key: Name of the list within `data`, if `data` is not the list.
 
     Raises:
-        UnexpectedResponseError: If there are no rows in that place.
+        UnexpectedResponseError: If the response has another shape.
     """
     found = _data(_decode(response))
-    if below and isinstance(found, dict):
-        found = found.get(below)
-    return Page(_rows(found, f"`data.{below}`" if below else "`data`"))
+    if key and isinstance(found, dict):
+        found = found.get(key)
+    return Page(_rows(found, f"`data.{key}`" if key else "`data`"))
 
 
 def parse_object(response: requests.Response) -> Page:
-    """Read an answer of the shape `{"data": row}`.
-
-    Args:
-        response: An answer with a status of success.
-
-    Returns:
-        A page with that one row.
+    """Parse `{"data": row}` into a page with one row.
 
     Raises:
-        UnexpectedResponseError: If the answer is not of that shape.
+        UnexpectedResponseError: If the response has another shape.
     """
     return Page(_rows([_data(_decode(response))], "`data`"))
 
 
 def parse_messages(response: requests.Response) -> Page:
-    """Read an answer of the shape `{"data": {"messages": […]}, "pagination": {"more", "next"}}`.
+    """Parse `{"data": {"messages": […]}, "pagination": {"more", "next"}}`.
 
-    Args:
-        response: An answer with a status of success.
-
-    Returns:
-        The page. It is the last one if `more` is false, or there is no `next`.
+    It is the last page if `more` is false or `next` is missing.
 
     Raises:
-        UnexpectedResponseError: If the answer is not of that shape.
+        UnexpectedResponseError: If the response has another shape.
     """
-    answer = _decode(response)
-    rows = _rows(_part(answer, "data").get("messages"), "`data.messages`")
-    pagination = _part(answer, "pagination")
-    following = pagination.get("next")
-    more = pagination.get("more")
-    if more is False or following in (None, ""):
-        return Page(rows, is_cut=bool(more))
-    if type(following) not in {int, str}:
-        raise UnexpectedResponseError("a `pagination.next` that is no page number")
-    return Page(rows, urlencode({"next": following}))
+    body = _decode(response)
+    rows = _rows(_object(body, "data").get("messages"), "`data.messages`")
+    pagination = _object(body, "pagination")
+    next_page, more = pagination.get("next"), pagination.get("more")
+    if more is False or next_page in (None, ""):
+        return Page(rows, is_truncated=bool(more))
+    if type(next_page) not in {int, str}:
+        raise UnexpectedResponseError("a `pagination.next` that is not a page number")
+    return Page(rows, urlencode({"next": next_page}))
 
 
 def parse_accounts(response: requests.Response) -> Page:
-    """Read an answer of the shape `{"data": {"accounts": […], "next": "/accounts?index=…"}}`.
-
-    Args:
-        response: An answer with a status of success.
-
-    Returns:
-        The page.
+    """Parse `{"data": {"accounts": […], "total": n, "next": "/accounts?index=…"}}`.
 
     Raises:
-        UnexpectedResponseError: If the answer is not of that shape.
+        UnexpectedResponseError: If the response has another shape.
     """
-    data = _part(_decode(response), "data")
+    data = _object(_decode(response), "data")
     rows, total = _rows(data.get("accounts"), "`data.accounts`"), data.get("total")
-    following = _linked(data.get("next"), "`data.next`")
-    return Page(rows, following, total if type(total) is int else None)
+    next_query = _link_query(data.get("next"), "`data.next`")
+    return Page(rows, next_query, total if type(total) is int else None)
 
 
 def parse_counts(response: requests.Response) -> Page:
-    """Read an answer of the shape `{"conversationCount": {"OPEN": 3, …}}`.
-
-    Args:
-        response: An answer with a status of success.
-
-    Returns:
-        A page with a row for each status: `status` and `conversationCount`.
+    """Parse `{"conversationCount": {"OPEN": 3, …}}`: a row for each status.
 
     Raises:
-        UnexpectedResponseError: If the answer is not of that shape.
+        UnexpectedResponseError: If the response has another shape.
     """
-    counts = _part(_data(_decode(response)), "conversationCount")
+    counts = _object(_data(_decode(response)), "conversationCount")
     if not counts:
         raise UnexpectedResponseError("JSON without a `conversationCount`")
-    rows = [{"status": status, "conversationCount": count} for status, count in counts.items()]
-    return Page(rows)
+    return Page([{"status": status, "conversationCount": n} for status, n in counts.items()])
 
 
 def parse_text(response: requests.Response) -> Page:
-    """Read an answer that is a transcript, in plain text.
-
-    Args:
-        response: An answer with a status of success.
-
-    Returns:
-        A page with one row, whose `transcript` is the text.
+    """Parse a transcript in plain text: one row, with the text in `transcript`.
 
     Raises:
-        UnexpectedResponseError: If it is a page for a browser, as something in between might send.
+        UnexpectedResponseError: If it is a web page, such as a proxy's.
     """
     text = response.content.decode("utf-8", "replace")
     if text.lstrip().lower().startswith(("<!doctype", "<html")):
-        raise UnexpectedResponseError("a web page where a transcript should be")
+        raise UnexpectedResponseError("a web page instead of a transcript")
     return Page([{"transcript": text}])
 
 
@@ -180,45 +142,47 @@ def _decode(response: requests.Response) -> object:
         return _DECODER.decode(response.content)
     except (RecursionError, ValueError):
         pass
-    # Half of a surrogate pair, as cut-off text can hold, is no text to msgspec, nor to a target.
+    # msgspec and targets reject half of a surrogate pair, which truncated text can contain.
     try:
-        return _whole(json.loads(response.content, parse_float=Decimal))
+        return _replace_surrogates(json.loads(response.content, parse_float=Decimal))
     except (RecursionError, ValueError):
-        raise UnexpectedResponseError("an answer that is not JSON") from None
+        raise UnexpectedResponseError("a response that is not JSON") from None
 
 
-def _whole(value: object) -> object:
-    """Put `U+FFFD` where half of a surrogate pair is."""
+def _replace_surrogates(value: object) -> object:
+    """Replace each half of a surrogate pair by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_whole(name): _whole(item) for name, item in value.items()}
+        return {
+            _replace_surrogates(name): _replace_surrogates(item) for name, item in value.items()
+        }
     return value
 
 
-def _data(answer: object) -> object:
-    return answer["data"] if isinstance(answer, dict) and "data" in answer else answer
+def _data(body: object) -> object:
+    return body["data"] if isinstance(body, dict) and "data" in body else body
 
 
-def _part(answer: object, name: str) -> dict[str, Any]:
-    part = answer.get(name) if isinstance(answer, dict) else None
-    if part is not None and not isinstance(part, dict):
+def _object(body: object, name: str) -> dict[str, Any]:
+    value = body.get(name) if isinstance(body, dict) else None
+    if value is not None and not isinstance(value, dict):
         raise UnexpectedResponseError(f"`{name}` that is not an object")
-    return part or {}
+    return value or {}
 
 
-def _rows(found: object, place: str) -> list[Row]:
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise UnexpectedResponseError(f"JSON without objects in {place}")
-    return found
+def _rows(value: object, name: str) -> list[Row]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise UnexpectedResponseError(f"JSON without objects in {name}")
+    return value
 
 
-def _linked(link: object, place: str) -> str | None:
+def _link_query(link: object, name: str) -> str | None:
     if not link:
         return None
     query = link.partition("?")[2].partition("#")[0] if isinstance(link, str) else ""
     if not query:
-        raise UnexpectedResponseError(f"a {place} that is not a link to a page")
+        raise UnexpectedResponseError(f"{name} that is not a link to a page")
     return query

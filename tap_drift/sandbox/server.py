@@ -18,8 +18,7 @@ from tap_drift.sandbox.routes import Request, find
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from typing_extensions import Self
+    from typing import Self
 
     from tap_drift.sandbox.data.account import Account
 

@@ -1,4 +1,4 @@
-"""The streams, a module a family."""
+"""Streams: declarations of what is read from which endpoint."""
 
 from tap_drift.streams.accounts import AccountsStream
 from tap_drift.streams.base import DriftStream
@@ -33,4 +33,4 @@ STREAMS: tuple[type[DriftStream], ...] = (
     LandingPagesStream,
     ConversationStatsStream,
 )
-"""All streams that there are."""
+"""All streams, in the order of the catalog."""

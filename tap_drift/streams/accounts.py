@@ -1,19 +1,19 @@
-"""The companies that a company's visitors come from."""
+"""Accounts: the companies that visitors come from."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from tap_drift.api.responses import parse_accounts
-from tap_drift.streams.base import FullTableStream
+from tap_drift.streams.full_table import FullTableStream
 
 
 class AccountsStream(FullTableStream):
-    """The accounts: `GET /accounts`, 65 on a page (more than that Drift refuses)."""
+    """Accounts: `GET /accounts`, 65 per page, which is Drift's maximum."""
 
     name = "accounts"
     path = "/accounts"
     primary_keys = ("accountId",)
     scope = "account_read"
     first_params: ClassVar[dict[str, Any]] = {"index": 0, "size": 65}
-    read = staticmethod(parse_accounts)
+    parse = staticmethod(parse_accounts)

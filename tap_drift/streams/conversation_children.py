@@ -1,4 +1,4 @@
-"""What is asked once for each conversation: details, messages, transcript, contact."""
+"""Streams with a request for each conversation: details, messages, transcripts, contacts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.dedupe import DiskBackedSet
 
 if TYPE_CHECKING:
-    from singer_sdk.helpers.types import Record
-
-    from tap_drift.api.responses import Row
+    from singer_sdk.helpers.types import Context, Record
 
 
 class ConversationChildStream(PerConversationStream):
-    """A stream whose rows belong to one conversation, and carry its id."""
+    """A stream whose rows belong to one conversation, and get its id."""
 
     parent_stream_type = ConversationsStream
     scope = "conversation_read"
@@ -29,68 +27,70 @@ class ConversationChildStream(PerConversationStream):
         return {"conversationId": record["id"]}
 
     @override
-    def completed(self, row: Row, context: dict[str, Any]) -> Row:
-        return row | context
+    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
+        return row | dict(context or {})
 
 
 class ConversationDetailsStream(ConversationChildStream):
-    """The participants, the playbook and the tags of each: `GET /conversations/{id}`."""
+    """Participants, playbook and tags of each conversation: `GET /conversations/{id}`."""
 
     name = "conversation_details"
     path = "/conversations/{conversationId}"
     primary_keys = ("id",)
-    read = staticmethod(parse_object)
+    parse = staticmethod(parse_object)
 
     @override
-    def completed(self, row: Row, context: dict[str, Any]) -> Row:
+    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
         playbook = row.get("relatedPlaybookId")
         if isinstance(playbook, str) and playbook.isdecimal():
-            row["relatedPlaybookId"] = int(playbook)  # Drift writes it either way
-        return super().completed(row, context)
+            row["relatedPlaybookId"] = int(playbook)  # Drift sends a number or a text
+        return super().post_process(row, context)
 
 
 class MessagesStream(ConversationChildStream):
-    """Every message, oldest first: `GET /conversations/{id}/messages`, 50 on a page."""
+    """Messages, oldest first: `GET /conversations/{id}/messages`, 50 per page."""
 
     name = "messages"
     path = "/conversations/{conversationId}/messages"
     primary_keys = ("id",)
     first_params: ClassVar[dict[str, Any]] = {"next": ""}
-    read = staticmethod(parse_messages)
+    parse = staticmethod(parse_messages)
 
 
 class TranscriptsStream(ConversationChildStream):
-    """The whole conversation as one text: `GET /conversations/{id}/transcript`."""
+    """The conversation as one text: `GET /conversations/{id}/transcript`."""
 
     name = "transcripts"
     path = "/conversations/{conversationId}/transcript"
     primary_keys = ("conversationId",)
-    read = staticmethod(parse_text)
+    parse = staticmethod(parse_text)
 
 
 class ContactsStream(PerConversationStream):
-    """Every contact met in a run, once: `GET /contacts/{id}`. Drift has no list of them."""
+    """Each contact of the listed conversations, once per run: `GET /contacts/{id}`.
+
+    Drift has no list of contacts.
+    """
 
     name = "contacts"
     path = "/contacts/{contactId}"
     primary_keys = ("id",)
     parent_stream_type = ConversationsStream
     scope = "contact_read"
-    read = staticmethod(parse_object)
+    parse = staticmethod(parse_object)
 
     @cached_property
-    def _met(self) -> DiskBackedSet:
+    def _requested_ids(self) -> DiskBackedSet:
         return DiskBackedSet()
 
     @override
     def context_of(self, record: Record) -> dict[str, Any] | None:
         contact = record.get("contactId")
-        if contact is None or not self._met.is_new(contact):
+        if contact is None or not self._requested_ids.add(contact):
             return None
         return {"contactId": contact}
 
     @override
-    def forget(self, records: list[Record]) -> None:
-        # The conversations to come, which name the same contact, will not ask for it again.
-        for record in records:
-            self.write(record["id"])
+    def discard(self, record: Record) -> None:
+        # Later conversations of the contact do not request it again.
+        self.write(record)

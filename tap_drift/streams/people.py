@@ -1,4 +1,4 @@
-"""The people: users and teams of the company, their meetings, what a contact can have."""
+"""Users and teams of the company, its meetings, and the attributes of contacts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing_extensions import override
 
 from tap_drift.api.paginators import WindowPaginator
 from tap_drift.api.responses import parse_rows
-from tap_drift.streams.base import FullTableStream
+from tap_drift.streams.full_table import FullTableStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from singer_sdk.helpers.types import Context, Record
 
-
-FIRST_MOMENT, LAST_MOMENT = 0, 15_000_000_000_000
-"""The window to ask for meetings, in epoch milliseconds: all time, as Drift's own sample has it."""
+WINDOW_START, WINDOW_END = 0, 15_000_000_000_000
+"""The first window for meetings, epoch milliseconds: all time, as in Drift's own sample."""
 
 
 class UsersStream(FullTableStream):
-    """Everyone who has a seat in Drift, and its bots: `GET /users/list`."""
+    """Users with a seat in Drift, and bots: `GET /users/list`."""
 
     name = "users"
     path = "/users/list"
@@ -32,7 +31,7 @@ class UsersStream(FullTableStream):
 
 
 class TeamsStream(FullTableStream):
-    """The teams that conversations are routed to: `GET /teams/org`."""
+    """Teams that conversations are routed to: `GET /teams/org`."""
 
     name = "teams"
     path = "/teams/org"
@@ -41,22 +40,22 @@ class TeamsStream(FullTableStream):
 
 
 class ContactAttributesStream(FullTableStream):
-    """The attributes that contacts can have: `GET /contacts/attributes`."""
+    """Attributes that contacts can have: `GET /contacts/attributes`."""
 
     name = "contact_attributes"
     path = "/contacts/attributes"
     primary_keys = ("name",)
     scope = "all_contact_read"
-    read = staticmethod(partial(parse_rows, below="properties"))
+    parse = staticmethod(partial(parse_rows, key="properties"))
 
 
 class MeetingsStream(FullTableStream):
-    """The meetings that were booked: `GET /users/meetings/org`, by windows of time.
+    """Booked meetings: `GET /users/meetings/org`, in time windows.
 
-    Drift documents that it gives those of the last 30 days, and those to come. It has no way to ask
-    for what was updated since, and a meeting can be moved or called off at any time: so all that it
-    gives is read in every run. `slug` is what it documents as the meeting's id; `eventId` is the
-    calendar's, and may come later.
+    Drift documents that it returns those of the last 30 days and later ones. A meeting can be
+    moved or cancelled at any time, and there is no filter for updates: all of them are read in
+    every run. Drift documents `slug` as the meeting's id; `eventId` is the calendar's, and can be
+    missing at first.
     """
 
     name = "meetings"
@@ -66,27 +65,21 @@ class MeetingsStream(FullTableStream):
 
     @override
     def get_new_paginator(self) -> WindowPaginator:
-        return WindowPaginator(self.read, FIRST_MOMENT, LAST_MOMENT)
+        return WindowPaginator(self.path, WINDOW_START, WINDOW_END)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-        """Read window after window.
-
-        Args:
-            context: Not used: the stream has no partitions.
-
-        Yields:
-            The records.
+        """Read all windows.
 
         Raises:
             FatalSyncError: If two meetings have the same key. All are emitted before.
         """
-        met: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         shared: set[tuple[Any, ...]] = set()
         for record in super().get_records(context):
             meeting = tuple(record.get(name) for name in ("eventId", "agentId", "slotStart"))
             key = tuple(record.get(name) for name in self.primary_keys)
-            if met.setdefault(key, meeting) != meeting:
+            if seen.setdefault(key, meeting) != meeting:
                 shared.add(key)
             yield record
         if shared:

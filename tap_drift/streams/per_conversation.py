@@ -1,212 +1,181 @@
-"""What is asked once for each record of a parent stream, ahead of its turn."""
+"""Per-conversation stream: one request for each record of the listing, sent ahead of its turn."""
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
-from functools import partial
+from abc import abstractmethod
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.exceptions import FatalSyncError
 from typing_extensions import override
 
-from tap_drift.api.client import RequestRefusedError
-from tap_drift.streams.base import DriftStream, is_of_output
+from tap_drift.exceptions import InvalidRecordError, RequestRefusedError, is_output_error
+from tap_drift.streams.base import DriftStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
 
     from tap_drift.api.client import DriftClient
     from tap_drift.api.responses import Row
-    from tap_drift.sync.prefetch import Workers
 
-# So many things that are gone are named; if so many are gone, and there is nothing else, it is
-# suspicious.
-_MOST_NAMED = 20
-_SUSPICIOUS = 20
+_MAX_NAMED = 20
+"""Number of missing items that are named in the log."""
+
+_MIN_ALL_MISSING = 20
+"""If at least so many items were requested and all are missing, the stream fails."""
 
 
-class Fetched(NamedTuple):
-    """What was asked for one record of the parent."""
+class FetchResult(NamedTuple):
+    """The records of one conversation or contact."""
 
     records: list[Record]
     read_at: datetime
 
 
 class PerConversationStream(DriftStream):
-    """A stream that is asked once for each record of its parent, ahead of its turn.
+    """A stream with one request, or more, for each record of its parent.
 
-    The parent has it `ask` for each record when it has read it, and `write` when the record's turn
-    has come. A child has no partitions: its state, kept by the parent, says up to which record of
-    the parent it has everything.
+    The parent calls `request` when it has read a record, and `write` after it has written it. The
+    stream has no partitions: its state, which the parent writes, is a bookmark of its own in the
+    parent's listing.
     """
 
     def __init__(self, tap: Tap, client: DriftClient) -> None:
         super().__init__(tap, client)
-        # A child of what is new; its own rows have nothing to compare.
+        # It follows the listing's `updatedAt`; its own rows have nothing to compare.
         self.forced_replication_method = "INCREMENTAL"
-        self.records = 0
-        """How many were written in this run."""
-        self._asked = 0
-        self._gone = 0
-        self._gone_named: list[str] = []
-        self._ahead: dict[Any, list[Future[Fetched]]] = {}
-        self._workers: Workers | None = None
+        self.record_count = 0
+        """Number of records written in this run."""
+        self._requested = 0
+        self._missing = 0
+        self._missing_paths: list[str] = []
+        # By the identity of the parent's record: a conversation that moves while the listing is
+        # read can be listed twice.
+        self._prefetched: dict[int, Future[FetchResult]] = {}
 
-    @override
-    def is_awaited(self) -> bool:
-        return super().is_awaited() and not (self._workers and self._workers.let_go)
-
+    @abstractmethod
     def context_of(self, record: Record) -> dict[str, Any] | None:
-        """Say what to ask for.
+        """Return the values for the placeholders in the path; None if there is no request.
 
         Args:
             record: A record of the parent.
-
-        Returns:
-            What the stream's path names, by name; None if there is nothing to ask.
         """
-        raise NotImplementedError
 
-    def completed(self, row: Row, context: dict[str, Any]) -> Row:  # noqa: ARG002 - others add it
-        """Add to a row what it does not say of itself.
+    def start(self) -> None:
+        """Write the SCHEMA message, once for all records of the parent."""
+        self.cancelled.clear()
+        self._write_schema_message()
 
-        Args:
-            row: A row, as Drift sent it.
-            context: What was asked for.
-
-        Returns:
-            The row.
-        """
-        return row
-
-    def ask(self, record: Record, workers: Workers) -> None:
-        """Begin to ask.
-
-        Args:
-            record: A record of the parent, whose turn is yet to come.
-            workers: Who is to do it.
-        """
-        self._workers = workers
+    def request(self, record: Record, executor: Executor) -> None:
+        """Submit the request for a record of the parent."""
         context = self.context_of(record)
         if context is not None and self.failure is None:
-            asked = workers.submit(partial(self._fetch, context))
-            # A conversation that moves while the listing is read may be met twice.
-            self._ahead[record["id"]] = [*self._ahead.get(record["id"], ()), asked]
+            self._prefetched[id(record)] = executor.submit(self._fetch, context)
 
-    def write(self, parent_id: int) -> None:
-        """Write what was asked for; end the stream, and not its parent, if that failed.
+    def write(self, record: Record) -> None:
+        """Write what was requested for a record of the parent; a failure ends this stream only."""
+        future = self._prefetched.pop(id(record), None)
+        if future and self.failure is None:
+            self._write_result(future)
 
-        Args:
-            parent_id: The `id` of the parent's record, whose turn has come.
-        """
-        for asked in self._ahead.pop(parent_id, ()):
-            if self.failure is None:
-                self._write_answer(asked)
+    def discard(self, record: Record) -> None:
+        """Discard what was requested for a record that a stream map filtered out."""
+        self._prefetched.pop(id(record), None)
 
-    def _write_answer(self, asked: Future[Fetched]) -> None:
-        self._asked += 1
-        try:
-            self._write_fetched(asked.result())
-        except RequestRefusedError as refusal:
-            self._miss(refusal)
-        except Exception as error:
-            if is_of_output(error):
-                raise
-            self.fail(error)
-
-    def _write_fetched(self, fetched: Fetched) -> None:
-        self._read_at = fetched.read_at
-        for record in fetched.records:
-            self._write_record_message(record)
-        self.records += len(fetched.records)
-
-    def forget(self, records: list[Record]) -> None:
-        """Drop what was asked for records that had no turn: a stream map left them out.
-
-        Args:
-            records: Records of the parent that have been written.
-        """
-        for record in records:
-            self._ahead.pop(record["id"], None)
-
-    def _miss(self, refusal: RequestRefusedError) -> None:
-        if not refusal.is_gone:
-            self.fail(refusal)
-            return
-        self._gone += 1
-        if self._gone <= _MOST_NAMED:
-            self._gone_named.append(refusal.path)
-
-    def begin(self) -> None:
-        """Say what the records look like, once for all."""
-        self._write_schema_message()
+    def finish(self) -> None:
+        """Cancel requests, and log the counts."""
+        self.cancelled.set()
+        with self.get_record_counter() as counter:
+            counter.increment(self.record_count)
+        if self._missing:
+            self.log(
+                "%s: %s of %s not found (404 or 410), skipped: %s%s",
+                self.name,
+                f"{self._missing:,}",
+                f"{self._requested:,}",
+                ", ".join(self._missing_paths),
+                " and others" if self._missing > _MAX_NAMED else "",
+                level=logging.WARNING,
+            )
 
     @property
     @override
-    def is_suspect(self) -> bool:
-        """Whether there was nothing at all of all that was asked for so far."""
-        return 0 < self._gone == self._asked
+    def holds_back_state(self) -> bool:
+        """Whether all items so far are missing."""
+        return 0 < self._missing == self._requested
 
     @override
-    def check(self) -> None:
-        """End the stream if there was nothing at all of all that was asked for.
+    def check_result(self) -> None:
+        """Fail the stream if all items are missing.
 
-        One thing that is gone is skipped. If all are, it is rather the path or the token that is
-        wrong, and to claim them would take that for an empty stream.
+        A single missing item is skipped. If all are, path or token are probably wrong, and a
+        bookmark would take that for an empty stream.
         """
-        if self.failure is None and self.is_suspect and self._gone >= _SUSPICIOUS:
+        if self.failure is None and self.holds_back_state and self._missing >= _MIN_ALL_MISSING:
             self.fail(
                 FatalSyncError(
-                    f"All {self._gone:,} requests for `{self.name}` were answered 404 or 410 "
-                    f"({self._gone_named[0]} first): check `api_url`, and whether the token may "
+                    f"All {self._missing:,} requests for `{self.name}` were answered 404 or 410 "
+                    f"({self._missing_paths[0]} first): check `api_url`, and whether the token may "
                     f"read them (scope `{self.scope}`)."
                 )
             )
 
-    def end(self) -> None:
-        """Say how many records there were, and what was gone."""
-        with self.get_record_counter() as counter:
-            counter.increment(self.records)
-        if self._gone:
-            self.log(
-                "%s: %s of %s were gone (404 or 410) and are left out: %s%s",
-                self.name,
-                f"{self._gone:,}",
-                f"{self._asked:,}",
-                ", ".join(self._gone_named),
-                " and others" if self._gone > _MOST_NAMED else "",
-                level=logging.WARNING,
-            )
-
-    def _fetch(self, context: dict[str, Any]) -> Fetched:
-        pages = list(self.pages(context=context))
-        if any(page.is_cut for page in pages):
-            self.log(
-                "%s has more than Drift lets one ask for.",
-                self.endpoint(context),
-                level=logging.WARNING,
-            )
-        rows = [row for page in pages for row in page.rows]
-        read_at = datetime.now(timezone.utc)
-        try:
-            records = self.to_records([self.completed(row, context) for row in rows])
-        except FatalSyncError as error:
-            raise FatalSyncError(f"{self.endpoint(context)}: {error}") from None
-        return Fetched(records, read_at)
-
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-        """Ask for one thing, at once.
+        """Request one item.
 
         Args:
-            context: What the stream's path names.
-
-        Returns:
-            The records.
+            context: Values for the placeholders in the path.
         """
         return self._fetch(dict(context or {})).records
+
+    def _fetch(self, context: dict[str, Any]) -> FetchResult:
+        rows: list[Row] = []
+        for page in self.pages(context):
+            rows += page.rows
+            if page.is_truncated:
+                self.log(
+                    "%s has more rows, but no link to them.",
+                    self.endpoint(context),
+                    level=logging.WARNING,
+                )
+        read_at = datetime.now(UTC)
+        try:
+            return FetchResult(self._process(rows, context), read_at)
+        except InvalidRecordError as error:
+            raise InvalidRecordError(f"{self.endpoint(context)}: {error}") from None
+
+    def _process(self, rows: list[Row], context: dict[str, Any]) -> list[Record]:
+        self._converter.convert_times(rows)
+        processed = (self.post_process(row, context) for row in rows)
+        records = [record for record in processed if record is not None]
+        self._converter.check_keys(records)
+        return records
+
+    def _write_result(self, future: Future[FetchResult]) -> None:
+        self._requested += 1
+        try:
+            result = future.result()
+            self._read_at = result.read_at
+            for record in result.records:
+                self._write_record_message(record)
+            self.record_count += len(result.records)
+        except RequestRefusedError as error:
+            if error.is_not_found:
+                self._record_missing(error.path)
+            else:
+                self.fail(error)
+        except Exception as error:
+            if is_output_error(error):
+                raise
+            self.fail(error)
+
+    def _record_missing(self, path: str) -> None:
+        self._missing += 1
+        if self._missing <= _MAX_NAMED:
+            self._missing_paths.append(path)

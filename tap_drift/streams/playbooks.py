@@ -1,10 +1,10 @@
-"""What a company has built in Drift: its playbooks and their landing pages."""
+"""Playbooks and their landing pages."""
 
-from tap_drift.streams.base import FullTableStream
+from tap_drift.streams.full_table import FullTableStream
 
 
 class PlaybooksStream(FullTableStream):
-    """The playbooks that are enabled: `GET /playbooks/list`."""
+    """Enabled playbooks: `GET /playbooks/list`."""
 
     name = "playbooks"
     path = "/playbooks/list"
@@ -13,9 +13,9 @@ class PlaybooksStream(FullTableStream):
 
 
 class LandingPagesStream(FullTableStream):
-    """The conversational landing pages: `GET /playbooks/clp`.
+    """Conversational landing pages: `GET /playbooks/clp`.
 
-    Drift does not say whether a playbook can have several, so the URL is part of the key.
+    Whether a playbook can have several is not documented, so the URL is part of the key.
     """
 
     name = "landing_pages"

@@ -1,4 +1,4 @@
-"""What was met before in this run: on disk, since it grows with the account."""
+"""Deduplication: a set of ids that spills to disk."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import weakref
 
 
 def temporary_database(owner: object) -> sqlite3.Connection:
-    """Open a database that nobody else sees, and that is gone when its owner is.
+    """Open a private temporary database, deleted with its owner.
 
-    Args:
-        owner: Who uses it; from any thread, but one at a time.
-
-    Returns:
-        The database. With no name, SQLite keeps 2 MiB of it in memory, and the rest in a file that
-        it deletes.
+    SQLite keeps 2 MiB of it in memory and the rest in a file that it deletes. Any thread may use
+    it, but only one at a time.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = OFF")
@@ -23,20 +19,13 @@ def temporary_database(owner: object) -> sqlite3.Connection:
 
 
 class DiskBackedSet:
-    """A set of ids: exact, and without filling the memory."""
+    """An exact set of ids whose memory does not grow with its size."""
 
     def __init__(self) -> None:
-        self._ids = temporary_database(self)
-        self._ids.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._database = temporary_database(self)
+        self._database.execute("CREATE TABLE item (id TEXT PRIMARY KEY) WITHOUT ROWID")
 
-    def is_new(self, number: int | str) -> bool:
-        """Note an id.
-
-        Args:
-            number: The id.
-
-        Returns:
-            Whether it was not met before.
-        """
-        met = self._ids.execute("INSERT OR IGNORE INTO seen VALUES (?)", (str(number),))
-        return met.rowcount == 1
+    def add(self, item: int | str) -> bool:
+        """Add an id; return whether it was new."""
+        query = "INSERT OR IGNORE INTO item VALUES (?)"
+        return self._database.execute(query, (str(item),)).rowcount == 1

@@ -1,4 +1,4 @@
-"""What a long walk says of itself while it goes on."""
+"""Progress: log lines while a stream is being read, and its summary."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from tap_drift.timestamps import from_epoch_ms
 if TYPE_CHECKING:
     import logging
 
-INTERVAL = 10.0
-"""Seconds between two lines."""
+LOG_INTERVAL = 10.0
+"""Seconds between two log lines."""
 
 
 class Progress:
-    """Counts what a walk has done, and says so at INFO now and then."""
+    """Counts records and pages, and logs them at INFO."""
 
-    def __init__(self, logger: logging.Logger, things: str) -> None:
-        """Begin to count.
+    def __init__(self, logger: logging.Logger, noun: str) -> None:
+        """Start counting.
 
         Args:
-            logger: Where to say it.
-            things: What is counted, in the plural.
+            logger: Logger of the stream.
+            noun: What is counted, in the plural.
         """
         self._logger = logger
-        self._things = things
-        self._started = self._said = time.monotonic()
+        self._noun = noun
+        self._started = self._last_logged = time.monotonic()
         self.records = 0
         self.pages = 0
 
-    def page(self, records: int, oldest: int | None = None) -> None:
-        """Count a page; every ten seconds or so, say how far the walk has come.
+    def add_page(self, records: int, oldest: int | None = None) -> None:
+        """Count a page; log a line if the last one is `LOG_INTERVAL` old.
 
         Args:
-            records: How many records came of it.
-            oldest: The earliest time on it, in epoch milliseconds, if it has times.
+            records: Number of records on the page.
+            oldest: Earliest `updatedAt` on it, epoch milliseconds, if it has times.
         """
         self.pages += 1
         self.records += records
         now = time.monotonic()
-        if now - self._said < INTERVAL:
+        if now - self._last_logged < LOG_INTERVAL:
             return
-        self._said = now
+        self._last_logged = now
         self._logger.info(
             "%s %s in %s pages so far, %.0f/s%s",
             f"{self.records:,}",
-            self._things,
+            self._noun,
             f"{self.pages:,}",
             self.records / (now - self._started),
             "" if oldest is None else f", back to {from_epoch_ms(oldest)}",
         )
 
-    def end(self, others: list[str], requests: int, then: str) -> None:
-        """Say what the walk came to.
+    def log_summary(self, others: list[str], requests: int, next_run: str) -> None:
+        """Log the summary.
 
         Args:
-            others: What else was read along with it, counted.
-            requests: How many were sent, those that failed included.
-            then: How the next run will start.
+            others: Other streams that were read along, with their counts.
+            requests: Number of requests sent, failed ones included.
+            next_run: A sentence on how the next run starts.
         """
         self._logger.info(
             "%s in %s request%s, %.1f s. %s",
-            ", ".join([f"{self.records:,} {self._things}", *others]),
+            ", ".join([f"{self.records:,} {self._noun}", *others]),
             f"{requests:,}",
             "" if requests == 1 else "s",
             time.monotonic() - self._started,
-            then,
+            next_run,
         )

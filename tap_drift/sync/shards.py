@@ -1,4 +1,4 @@
-"""Which conversations are this process's share, where several processes read one account."""
+"""Shards: the conversations that this process reads, if several processes share an account."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One share of the account's conversations.
+    """One of `count` shards of an account's conversations.
 
-    The share of a conversation depends on nothing but its id, so each is in exactly one of `count`
-    shards, in every run and on every machine.
+    The shard of a conversation depends on its id alone, so each conversation is in exactly one
+    shard, in every run and on every machine.
     """
 
     index: int = 0
@@ -23,73 +23,29 @@ class Shard:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Shard:
-        """Read it from the settings.
-
-        Args:
-            config: The tap's settings.
-
-        Returns:
-            The shard; all of the account, if the settings name none.
-        """
+        """Create the shard that the settings name."""
         return cls(int(config["shard_index"]), int(config["shard_count"]))
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Shard:
-        """Read it from the state of a stream.
-
-        Args:
-            state: What a stream has under `bookmarks`.
-
-        Returns:
-            The shard that the state is of; all of the account, if the state names none.
-
-        Raises:
-            TypeError: If what stands there is no shard.
-            ValueError: If what stands there is no shard.
-        """
-        index, count = state.get("shard", (0, 1))
-        return cls(int(index), int(count))
-
     @property
-    def is_all(self) -> bool:
+    def is_whole_account(self) -> bool:
         """Whether there is no other shard."""
         return self.count == 1
 
     @property
     def is_first(self) -> bool:
-        """Whether what cannot be shared out falls to it."""
+        """Whether this shard reads the streams that cannot be shared."""
         return self.index == 0
 
-    def holds(self, conversation_id: int) -> bool:
-        """Tell whether a conversation is of this share.
-
-        Args:
-            conversation_id: Drift's id of it.
-
-        Returns:
-            True for exactly one of the shards.
-        """
-        # A checksum, because ids that count up in steps would fill some shards and starve others.
+    def contains(self, conversation_id: int) -> bool:
+        """Return whether a conversation belongs to this shard."""
+        # A checksum, because ids that increase in steps would fill some shards only.
         return crc32(b"%d" % conversation_id) % self.count == self.index
 
     def covers(self, other: Shard) -> bool:
-        """Tell whether what is true of this shard is true of another.
-
-        Args:
-            other: The other.
-
-        Returns:
-            True if it is the same, or this is all of the account.
-        """
-        return self.is_all or self == other
-
-    def to_state(self) -> list[int]:
-        """Put it as it stands in the state of a stream.
-
-        Returns:
-            Its index, and how many there are.
-        """
-        return [self.index, self.count]
+        """Return whether a state of this shard holds for another."""
+        return self.is_whole_account or self == other
 
     def __str__(self) -> str:
-        return f"shard {self.index} of {self.count}" if not self.is_all else "the whole account"
+        return (
+            "the whole account" if self.is_whole_account else f"shard {self.index} of {self.count}"
+        )

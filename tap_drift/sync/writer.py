@@ -1,4 +1,4 @@
-"""Singer messages to standard output: whole lines, a page at a time."""
+"""Writer: Singer messages on standard output, as whole lines, a page at a time."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
+# Decimals are written as numbers with all their digits, types that JSON does not have as text.
 ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
-"""Decimals are numbers that must keep their digits; what else JSON does not know becomes text."""
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
-    """Collects RECORD lines and hands them over when told to, or with the next other message.
+    """Buffers RECORD lines until `flush` or the next other message.
 
-    A message that is not a RECORD goes out at once, after all that came before it: a STATE never
-    overtakes the records that it claims.
+    Any other message is written at once, after all lines before it: a STATE never overtakes the
+    records that it stands for.
     """
 
     def __init__(self, output: BinaryIO | None = None) -> None:
-        """Begin with nothing to say.
+        """Create an empty buffer.
 
         Args:
-            output: Where the lines go; standard output, if not given.
+            output: Where lines are written; standard output by default.
         """
         self._output = output
-        self._lines = bytearray()
-        self._writing = False
-        self._afterwards: Callable[[], None] | None = None
+        self._buffer = bytearray()
+        self._is_writing = False
+        self._deferred: Callable[[], None] | None = None
 
     @override
     def serialize_message(self, message: Message) -> bytes:
@@ -51,13 +51,13 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
     def write_record(
         self, stream: str, record: Record, version: int | None, read_at: datetime | None
     ) -> None:
-        """Write a RECORD message for a record that goes out as it is.
+        """Write a RECORD message for a record that needs no mapping.
 
         Args:
-            stream: The stream's name.
+            stream: Name of the stream.
             record: The record.
-            version: The version of a full table; None if the stream has none.
-            read_at: When its page was read, UTC.
+            version: Version of a full table, if it has one.
+            read_at: When the record was read, UTC.
         """
         message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": record}
         if version is not None:
@@ -67,38 +67,30 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         self.add(ENCODER.encode(message) + b"\n")
 
     def add(self, line: bytes) -> None:
-        """Let a line wait for its turn.
-
-        Args:
-            line: One message, with its line end.
-        """
-        self._lines += line
+        """Add a line, which ends in a line break, to the buffer."""
+        self._buffer += line
 
     def flush(self) -> None:
-        """Hand over all lines.
+        """Write all buffered lines.
 
         Raises:
-            OSError: If standard output cannot take them.
+            OSError: If standard output cannot be written to.
         """
-        self._writing = True
+        self._is_writing = True
         try:
             output = self._output or sys.stdout.buffer
-            output.write(self._lines)
+            output.write(self._buffer)
             output.flush()
-            self._lines.clear()
+            self._buffer.clear()
         finally:
-            self._writing = False
-        action, self._afterwards = self._afterwards, None
+            self._is_writing = False
+        action, self._deferred = self._deferred, None
         if action:
             action()
 
     def between_lines(self, action: Callable[[], None]) -> None:
-        """Do something that may write or end the run, but not in the middle of a line.
-
-        Args:
-            action: What to do: at once, or as soon as the lines on their way out are out.
-        """
-        if self._writing:
-            self._afterwards = action
+        """Run an action that can write or exit: now, or after the lines being written."""
+        if self._is_writing:
+            self._deferred = action
         else:
             action()

@@ -6,13 +6,13 @@ import logging
 import os
 import stat
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 from typing_extensions import override
 
-from tap_drift.cli import DriftCommand, as_process
+from tap_drift.cli import ErrorReportingCommand, config_callback, run_as_process
 from tap_drift.tap import TapDrift
 from tap_drift.verify.compare import compare
 from tap_drift.verify.extraction import read_messages
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 
 
-class VerifyCommand(DriftCommand):
+class VerifyCommand(ErrorReportingCommand):
     """Reports errors as the tap does, and always reads its input to the end."""
 
     @override
@@ -65,7 +65,7 @@ class VerifyCommand(DriftCommand):
 @click.option(
     "--config",
     multiple=True,
-    callback=TapDrift.cb_config,
+    callback=config_callback(TapDrift.cb_config),
     metavar="FILE|ENV",
     help="Settings that tap-drift ran with: a JSON file, or ENV for environment variables.",
 )
@@ -74,7 +74,7 @@ class VerifyCommand(DriftCommand):
     type=click.File("wb", lazy=False),
     metavar="FILE",
     help="Write each record that is missing, stale, not requested, unknown or not extracted to "
-    "FILE: a JSON object per line with `stream`, `id` and `reason`.",
+    "FILE: a JSON object per line with `stream`, `id` and `why`.",
 )
 @click.argument("messages", type=click.File("rb"), default="-")
 @click.pass_context
@@ -102,7 +102,7 @@ def main(
 
 def run() -> NoReturn:
     """Run the command as its own process."""
-    as_process(main)
+    run_as_process(main)
 
 
 def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Store]:
@@ -110,7 +110,7 @@ def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Sto
     source = SourceReader(config.config, store, progress.on_source, env=config.parse_env)
     try:
         extraction = read_messages(messages, store, source.lookback, progress.on_extracted)
-        verified_at = datetime.now(timezone.utc)
+        verified_at = datetime.now(UTC)
         counts = source.read(extraction.runs) if extraction.runs else None
     finally:
         progress.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_drift.timestamps import spell
+from tap_drift.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ REASONS = {
     "unknown": "an extracted record refers to it, but Drift does not return it",
     "not extracted": "an extracted record refers to it, but its stream was not extracted",
 }
-"""The kinds of findings that `--missing` lists, and their `reason`."""
+"""The kinds of findings that `--missing` lists, and the `why` of each."""
 
 # Conditions on `source`, a record of the source side. `:cutoff` is the start of the extraction less
 # the lookback.
@@ -120,7 +120,7 @@ def compare(
         if stream in extraction.runs:
             run = extraction.runs[stream]
             started_at = run.started_at or extraction.started_at or verified_at
-            _compare_stream(store, stream, spell(started_at - lookback))
+            _compare_stream(store, stream, format_timestamp(started_at - lookback))
         else:
             store.execute(_INSERT_NOT_EXTRACTED, stream=stream)
     return [

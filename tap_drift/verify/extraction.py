@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.exceptions import FatalSyncError
 
-from tap_drift.timestamps import parse, spell
+from tap_drift.timestamps import format_timestamp, parse_timestamp
 from tap_drift.verify.store import CONVERSATION_STREAMS, REFERENCED_STREAMS, Side
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class _Message(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Message)
 
 # All records of a page have the same time.
-_parse_time = lru_cache(maxsize=64)(parse)
+_parse_time = lru_cache(maxsize=64)(parse_timestamp)
 
 
 @dataclass
@@ -148,7 +148,7 @@ class _MessageReader:
         if message.time_extracted:
             read_at = _parse_time(message.time_extracted)
             self._run.started_at = min(self._run.started_at or read_at, read_at)
-            covered_until = spell(read_at - self._lookback)
+            covered_until = format_timestamp(read_at - self._lookback)
         self._has_conversation_records |= message.stream in CONVERSATION_STREAMS
         self._store.add(Side.EXTRACTED, message.stream, message.record, covered_until)
         self.extraction.runs.setdefault(message.stream, self._run)

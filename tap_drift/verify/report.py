@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tap_drift.timestamps import spell
+from tap_drift.timestamps import format_timestamp
 from tap_drift.verify.compare import REASONS
 from tap_drift.verify.store import Side
 
@@ -71,10 +71,10 @@ def format_report(comparison: Comparison, store: Store) -> Iterator[str]:
 
 
 def findings_as_json(store: Store) -> Iterator[bytes]:
-    """Yield a JSON line with `stream`, `id` and `reason` for each finding listed in `REASONS`."""
+    """Yield a JSON line with `stream`, `id` and `why` for each finding listed in `REASONS`."""
     for stream, key, kind in store.execute("SELECT stream, key, kind FROM finding ORDER BY rowid"):
         if kind in REASONS:
-            finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "reason": REASONS[kind]}
+            finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "why": REASONS[kind]}
             yield msgspec.json.encode(finding) + b"\n"
 
 
@@ -158,9 +158,9 @@ def _format_verdict(comparison: Comparison) -> Iterator[str]:
     else:
         yield "INCOMPLETE: see the messages above."
     if started_at := comparison.extraction.started_at:
-        yield f"Extraction started at {spell(started_at)}."
+        yield f"Extraction started at {format_timestamp(started_at)}."
     requests = f"{comparison.request_count:,} requests"
-    yield f"Compared with Drift at {spell(comparison.verified_at)}, using {requests}."
+    yield f"Compared with Drift at {format_timestamp(comparison.verified_at)}, using {requests}."
     findings = [result.findings for result in comparison.results]
     updates = sum(each.get("new", 0) + each.get("changed", 0) for each in findings)
     if updates:

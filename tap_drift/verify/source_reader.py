@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
 from typing_extensions import override
 
-from tap_drift.api.client import RequestRefusedError
-from tap_drift.exceptions import StreamsFailedError
+from tap_drift.exceptions import RequestRefusedError, StreamsFailedError
 from tap_drift.streams.conversation_children import (
     ContactsStream,
     ConversationChildStream,
@@ -22,7 +21,7 @@ from tap_drift.streams.stats import ConversationStatsStream
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
-from tap_drift.timestamps import spell
+from tap_drift.timestamps import format_timestamp
 from tap_drift.verify.store import Side
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class SourceReader:
     @property
     def request_count(self) -> int:
         """The number of requests sent so far."""
-        return sum(self._tap.client.sent.values())
+        return sum(self._tap.client.request_counts.values())
 
     def read(self, names: Collection[str]) -> StatusCounts | None:
         """Read streams into the store.
@@ -182,7 +181,7 @@ class SourceReader:
                 raise
 
     def _sync_and_count(self) -> StatusCounts | None:
-        started_at = datetime.now(timezone.utc)
+        started_at = datetime.now(UTC)
         before = self._fetch_counts()
         self._sync()
         after = self._fetch_counts()
@@ -193,7 +192,10 @@ class SourceReader:
 
     def _fetch_counts(self) -> dict[str, int]:
         """Fetch Drift's counts by status; empty if not comparable with the listing."""
-        if "start_date" in self._tap.config or not Shard.from_config(self._tap.config).is_all:
+        if (
+            "start_date" in self._tap.config
+            or not Shard.from_config(self._tap.config).is_whole_account
+        ):
             return {}
         stats = ConversationStatsStream(self._tap, self._tap.client)
         try:
@@ -209,7 +211,7 @@ class SourceReader:
 
     def _count_updated_since(self, started_at: datetime) -> int:
         """Count the conversations updated since then; the listing has the newest first."""
-        since = spell(started_at - self.lookback)
+        since = format_timestamp(started_at - self.lookback)
         updated: set[int] = set()
         stream = ConversationsStream(self._tap, self._tap.client)
         for page in stream.pages():
@@ -250,7 +252,7 @@ class SourceReader:
         try:
             records = list(self._probe_streams[kind].get_records(context))
         except RequestRefusedError as refusal:
-            if not refusal.is_gone:
+            if not refusal.is_not_found:
                 raise
             return
         for record in records:

@@ -134,7 +134,7 @@ def test_a_fixed_token_has_no_successor() -> None:
     asked = StaticToken(" abc\n")(request())
     assert carried(asked) == "Bearer abc"
     assert asked.url == "http://drift.test/?page_token="
-    assert not StaticToken("abc").renew(asked)
+    assert not StaticToken("abc").refresh(asked)
 
 
 def test_the_request_for_a_token_is_the_documented_one(
@@ -236,7 +236,7 @@ def test_many_threads_renew_a_refused_token_once(
     def renewed() -> str:
         mine = request()
         mine.headers["Authorization"] = refused
-        assert authenticator.renew(mine)
+        assert authenticator.refresh(mine)
         return carried(mine)
 
     assert in_threads(renewed) == [f"Bearer {oauth.given}"] * THREADS
@@ -297,7 +297,7 @@ def test_without_a_file_to_keep_it_in_a_run_goes_well_and_warns(
     run = run_tap("--config=ENV", **environment | {"TAP_DRIFT_ACCESS_TOKEN": ""})
     assert run.returncode == 0
     assert len(oauth.forms) == 1
-    assert run.stderr.count("cannot be kept: that needs one --config file") == 1
+    assert run.stderr.count("cannot be saved: one --config file") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -387,7 +387,7 @@ def test_a_refusal_names_the_settings_and_what_to_do(
         authenticator.token()
     assert f"({status} on /oauth2/token: x: off)" in str(error.value)
     assert "`client_id`, `client_secret` and `refresh_token`" in str(error.value)
-    assert "used up: authorize the app again" in str(error.value)
+    assert "have been used: authorize the app again" in str(error.value)
     assert not clock.slept
 
 
@@ -414,7 +414,7 @@ def test_no_secret_is_logged_at_any_level(
         with pytest.raises(StreamsFailedError) as error:
             sync(settings)  # with the refresh token that is used up; the answer repeats it
     assert "500 on /oauth2/token: x: *** ***" in caplog.text
-    assert "cannot be kept" in caplog.text
+    assert "cannot be saved" in caplog.text
     assert not [secret for secret in SECRETS if secret in f"{caplog.text} {error.value}"]
     assert clock.slept
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_drift.api.rate_limit import FIRST_PAUSE, LONGEST_PAUSE, FairSemaphore, RateLimiter
+from tap_drift.api.rate_limit import FIRST_PAUSE, MAX_PAUSE, FairSemaphore, RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,9 @@ def ask(
         sent, passed = under_way.pop(0)
         clock.now = max(clock.now, sent + ANSWERED_AFTER)
         if passed:
-            gate.passed()
+            gate.on_success()
         else:
-            gate.refused(sent, told)
+            gate.on_throttled(sent, told)
 
     def sleep(wait: float) -> None:
         wakes = clock.now + wait
@@ -108,7 +108,7 @@ def test_without_a_refusal_nobody_waits(clock: FakeClock) -> None:
     gate = RateLimiter(1)
     for _ in range(1000):
         with gate:
-            gate.passed()
+            gate.on_success()
     assert clock.slept == []
 
 
@@ -139,7 +139,7 @@ def test_when_the_limit_drops_it_goes_slower(clock: FakeClock) -> None:
 def test_a_refusal_holds_back_everybody_for_as_long_as_told(clock: FakeClock) -> None:
     gate = RateLimiter(2)
     with gate as sent:
-        gate.refused(sent, 30)
+        gate.on_throttled(sent, 30)
     refused_at = clock.now
     with gate as sent:
         assert sent >= refused_at + 30
@@ -148,8 +148,8 @@ def test_a_refusal_holds_back_everybody_for_as_long_as_told(clock: FakeClock) ->
 def test_the_longest_that_was_told_counts(clock: FakeClock) -> None:
     gate = RateLimiter(2)
     with gate as first, gate as second:
-        gate.refused(first, 30)
-        gate.refused(second, 50)
+        gate.on_throttled(first, 30)
+        gate.on_throttled(second, 50)
     refused_at = clock.now
     with gate as sent:
         assert sent >= refused_at + 50
@@ -161,7 +161,7 @@ def test_refused_together_is_refused_once(clock: FakeClock) -> None:
     clock.now += ANSWERED_AFTER
     refused_at = clock.now
     for each in sent:
-        gate.refused(each, 0)
+        gate.on_throttled(each, 0)
         gate.__exit__(None, None, None)
     with gate as again:
         assert again - refused_at == pytest.approx(FIRST_PAUSE)
@@ -172,11 +172,11 @@ def test_while_nothing_passes_pauses_grow_to_a_minute(clock: FakeClock) -> None:
     for _ in range(12):
         with gate as sent:
             clock.now += ANSWERED_AFTER
-            gate.refused(sent, 0)
+            gate.on_throttled(sent, 0)
     pauses = [wait for wait in clock.slept if wait]
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(FIRST_PAUSE)
-    assert pauses[-1] == pytest.approx(LONGEST_PAUSE)
+    assert pauses[-1] == pytest.approx(MAX_PAUSE)
 
 
 def test_no_more_than_allowed_are_under_way_at_once() -> None:
@@ -204,7 +204,7 @@ def test_who_is_interrupted_at_the_gate_leaves_the_place_to_others(
 
     gate = RateLimiter(1)
     with gate as sent:
-        gate.refused(sent, 30)
+        gate.on_throttled(sent, 30)
     with monkeypatch.context() as patched:
         patched.setattr(time, "sleep", interrupted)
         with pytest.raises(KeyboardInterrupt):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from tap_drift.api.responses import UnexpectedResponseError, parse_listing
+from tap_drift.api.responses import parse_listing
+from tap_drift.exceptions import UnexpectedResponseError
 
 LINK = "https://api.drift.com/conversations/list?page_token=YWJj%2BZGVm%3D%3D"
 

@@ -14,7 +14,7 @@ from tap_drift.api.retry import (
     MAX_RETRY_AFTER_TOTAL,
     MAX_RETRY_SECONDS,
     parse_retry_after,
-    waits,
+    wait_times,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def response(status: int = 429, **headers: str) -> requests.Response:
 
 def wait_out(clock: FakeClock, failures: list[Exception]) -> list[float]:
     """Meet each failure with the wait that it gets, until the request is given up."""
-    waiting, waited = waits(), []
+    waiting, waited = wait_times(), []
     next(waiting)
     for failure in failures:
         try:
@@ -89,7 +89,7 @@ def test_five_minutes_of_unbroken_failure_are_enough(clock: FakeClock) -> None:
 
 
 def test_a_first_request_that_takes_long_to_fail_is_tried_again(clock: FakeClock) -> None:
-    waiting = waits()
+    waiting = wait_times()
     next(waiting)
     clock.sleep(2 * MAX_RETRY_SECONDS)
     assert waiting.send(TimeoutError()) > 0
@@ -115,7 +115,7 @@ def test_time_that_drift_asked_for_is_not_failure(clock: FakeClock) -> None:
 
 def test_time_lost_at_the_gate_alone_is_not_failure(clock: FakeClock) -> None:
     """Another request was told to wait, and held all others back as well."""
-    waiting = waits()
+    waiting = wait_times()
     next(waiting)
     waiting.send(RetriableAPIError("", response(503)))
     clock.now += MAX_RETRY_SECONDS

@@ -36,7 +36,7 @@ def warning(caplog: pytest.LogCaptureFixture) -> str:
     [record] = caplog.records
     assert record.levelname == "WARNING"
     said = record.getMessage()
-    assert said.startswith("The new `refresh_token` cannot be kept: ")
+    assert said.startswith("The new `refresh_token` cannot be saved: ")
     assert "authorize the app again" in said
     assert NEW not in said
     assert OLD not in said
@@ -168,7 +168,7 @@ def test_what_somebody_else_put_there_stays(
     file.write_text(text)
     save_refresh_token([str(file)], OLD, NEW)
     assert file.read_text() == text
-    assert "another one is in the --config file by now" in warning(caplog)
+    assert "the --config file has another one by now" in warning(caplog)
 
 
 def test_a_file_of_meltanos_is_left_alone(
@@ -177,4 +177,4 @@ def test_a_file_of_meltanos_is_left_alone(
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-drift")
     save_refresh_token([str(file)], OLD, NEW)
     assert json.loads(file.read_text(encoding="utf-8")) == CONFIG
-    assert "Meltano writes the settings anew" in warning(caplog)
+    assert "Meltano writes the settings file again" in warning(caplog)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,7 +100,7 @@ def test_the_final_state_is_the_head_of_the_listing(
 def test_the_bookmark_never_passes_the_start_of_the_run(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    before = to_epoch_ms(datetime.now(timezone.utc))
+    before = to_epoch_ms(datetime.now(UTC))
     drift.update_conversation(drift.conversation_ids()[100], before + 3_600_000)
     bookmark = sync(config).state()["bookmarks"]["conversations"]["replication_key_value"]
     assert from_epoch_ms(before) <= bookmark < from_epoch_ms(before + 3_600_000)
@@ -112,7 +112,7 @@ def test_a_second_run_emits_what_was_updated_at_or_after_the_bookmark(
 ) -> None:
     state = sync(config).state()
     head, reopened = drift.conversation_ids()[0], drift.conversation_ids()[-1]
-    now = to_epoch_ms(datetime.now(timezone.utc))
+    now = to_epoch_ms(datetime.now(UTC))
     drift.update_conversation(reopened, now - 1000, status="open")
     second = sync(config, state=state)
     assert second.record_ids() == [reopened, head]
@@ -141,7 +141,7 @@ def test_the_bookmark_wins_over_a_later_start_date(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     state = sync(config).state()
-    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert (
         sync(config | {"start_date": tomorrow.isoformat()}, state).record_ids()
         == drift.conversation_ids()[:1]

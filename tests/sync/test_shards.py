@@ -36,7 +36,7 @@ def test_every_id_is_in_one_shard_and_no_shard_has_much_more_than_others(
     shards = [Shard(index, count) for index in range(count)]
     sizes = Counter[Shard]()
     for number in range(312_005_104, 312_005_104 + 20_000 * step, step):
-        [holder] = [shard for shard in shards if shard.holds(number)]
+        [holder] = [shard for shard in shards if shard.contains(number)]
         sizes[holder] += 1
     even = 20_000 / count
     assert all(0.85 * even < sizes[shard] < 1.15 * even for shard in shards)
@@ -44,12 +44,12 @@ def test_every_id_is_in_one_shard_and_no_shard_has_much_more_than_others(
 
 def test_a_share_never_changes() -> None:
     """Else a state would claim what another shard has read."""
-    own = [number for number in range(40) if Shard(1, 4).holds(number)]
+    own = [number for number in range(40) if Shard(1, 4).contains(number)]
     assert own == [0, 2, 9, 10, 12, 19, 25, 27, 31, 33, 38]
 
 
 def test_without_settings_there_is_one_shard_which_holds_everything() -> None:
-    assert all(Shard().holds(number) for number in range(100))
+    assert all(Shard().contains(number) for number in range(100))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -76,7 +76,7 @@ def test_a_shard_asks_for_its_own_conversations_alone(
     messages = sync(
         config | {"shard_count": 4, "shard_index": 1}, catalog=catalog("conversations", "messages")
     )
-    own = [number for number in drift.conversation_ids() if shard.holds(number)]
+    own = [number for number in drift.conversation_ids() if shard.contains(number)]
     assert messages.record_ids() == own
     asked = [path.split("/")[2].split("?")[0] for path in drift.requests if "/messages" in path]
     assert {int(number) for number in asked} == set(own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ def test_a_state_goes_out_at_once_and_after_the_records_before_it(output: Output
 
 def test_values_are_written_as_they_are(output: Output) -> None:
     writer = MessageWriter(output)
-    moment = datetime(2024, 1, 31, 12, tzinfo=timezone.utc)
+    moment = datetime(2024, 1, 31, 12, tzinfo=UTC)
     writer.write_message(
         record(big=2**70, fine=Decimal("0.10000000000000000001"), text="ü\u2028🎉")
     )

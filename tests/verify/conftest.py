@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from fake_drift import FakeDrift, TOKEN
+from fake_drift import TOKEN, FakeDrift
 from runs import sync
 
 from tap_drift.sandbox.data.account import Account
@@ -38,9 +38,9 @@ class Result(NamedTuple):
         totals = {"in Drift", "extracted"}
         return {k: v for k, v in self.table[stream].items() if v and k not in totals}
 
-    def ids(self, kind: str) -> list[tuple[str, Any]]:
+    def record_ids(self, kind: str) -> list[tuple[str, Any]]:
         """Return the stream and id of the findings of one kind."""
-        found = [each for each in self.findings if each["reason"] == REASONS[kind]]
+        found = [each for each in self.findings if each["why"] == REASONS[kind]]
         return [(each["stream"], each["id"]) for each in found]
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_drift import FakeDriftHandler, TOKEN
+from fake_drift import TOKEN, FakeDriftHandler
 from faults import answer
 
 from tap_drift.timestamps import from_epoch_ms
@@ -89,9 +89,7 @@ def test_updates_in_the_meantime_explain_count_mismatch(
     assert verify(messages).exit_code == 0
 
 
-def test_absent_stats_are_not_compared(
-    drift: FakeDrift, extract: Extract, verify: Verify
-) -> None:
+def test_absent_stats_are_not_compared(drift: FakeDrift, extract: Extract, verify: Verify) -> None:
     messages = extract("conversations")
     drift.faults_by_path["/conversations/stats"] = answer(404)
     result = verify(messages)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Row = dict[str, Any]
 
 ORG = 30417
-OPENED = datetime(2019, 3, 4, tzinfo=timezone.utc)
-NOW = datetime(2026, 3, 2, tzinfo=timezone.utc)
+OPENED = datetime(2019, 3, 4, tzinfo=UTC)
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = 86_400_000
 """In milliseconds, as all of Drift's times are."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def chance(seed: int, kind: str, number: int = 0) -> random.Random:

@@ -9,7 +9,7 @@ import pytest
 import requests
 from fake_drift import TOKEN
 
-from tap_drift.exceptions import drift_error, redirect_target
+from tap_drift.api.redaction import error_text, redirect_host
 
 
 def response(body: Any, **headers: str) -> requests.Response:
@@ -34,7 +34,7 @@ def response(body: Any, **headers: str) -> requests.Response:
     ],
 )
 def test_both_forms_of_drifts_errors_are_quoted_on_one_line(body: dict[str, Any]) -> None:
-    assert drift_error(response(body)) == "validation_error: limit is too large"
+    assert error_text(response(body)) == "validation_error: limit is too large"
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_both_forms_of_drifts_errors_are_quoted_on_one_line(body: dict[str, Any]
     ["", "<html>my words</html>", "null", "[]", {"error": "words"}, {"errors": {}}, {"error": 5}],
 )
 def test_nothing_else_of_an_answer_is_quoted(body: Any) -> None:
-    assert drift_error(response(body)) == ""
+    assert error_text(response(body)) == ""
 
 
 def test_a_token_that_drift_repeats_is_masked() -> None:
-    error = drift_error(response({"error": {"type": "x", "message": f"bad token {TOKEN}!"}}))
+    error = error_text(response({"error": {"type": "x", "message": f"bad token {TOKEN}!"}}))
     assert error == "x: bad token ***!"
 
 
@@ -54,15 +54,15 @@ def test_secrets_of_a_form_that_drift_repeats_are_masked() -> None:
     form = {"client_id": "id", "client_secret": TOKEN[:9], "refresh_token": f"{TOKEN}/+&"}
     answer = response({"error": {"type": "x", "message": f"id {TOKEN[:9]} {TOKEN}/+&."}})
     answer.request = requests.Request("POST", "http://drift.test/", data=form).prepare()
-    assert drift_error(answer) == "x: id *** ***."
+    assert error_text(answer) == "x: id *** ***."
 
 
 def test_a_long_message_is_cut() -> None:
-    assert len(drift_error(response({"error": {"message": "words " * 1000}}))) <= 300
+    assert len(error_text(response({"error": {"message": "words " * 1000}}))) <= 300
 
 
 def test_of_a_redirect_only_the_host_is_named() -> None:
     redirect = response("", Location="https://user:pw@elsewhere.test:444/path?token=1")
-    assert redirect_target(redirect) == "https://elsewhere.test"
-    assert redirect_target(response("")) == "nowhere"
-    assert redirect_target(response("", Location="/other")) == "nowhere"
+    assert redirect_host(redirect) == "https://elsewhere.test"
+    assert redirect_host(response("")) == "an unknown host"
+    assert redirect_host(response("", Location="/other")) == "an unknown host"

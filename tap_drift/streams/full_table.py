@@ -1,0 +1,56 @@
+"""Full-table stream: reads all rows in every run."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from tap_drift.streams.base import DriftStream
+from tap_drift.sync.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from singer_sdk.helpers.types import Context, Record
+
+
+class FullTableStream(DriftStream):
+    """A stream that is read completely in every run, by the first shard only."""
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        if not self.shard.is_first:
+            self._stream_version = None  # nothing is read, so targets must delete nothing
+            self.log("%s is read by shard 0 only.", self.name)
+            return
+        paginator, progress, total = self.get_new_paginator(), Progress(self.logger, self.name), 0
+        while not paginator.finished:
+            page = self.fetch_page(paginator.current_value)
+            self._read_at = datetime.now(UTC)
+            rows = page.rows if paginator.is_complete(page) else []
+            yield from self.to_records(rows)
+            self.writer.flush()
+            progress.add_page(len(rows))
+            total = max(total, page.total or 0)
+            paginator.follow(page)
+        requests = self.client.request_counts[self.name]
+        progress.log_summary([], requests, "The next run reads all of them again.")
+        if progress.records < total:
+            self._warn_of_missing(progress.records, total)
+
+    def _warn_of_missing(self, records: int, total: int) -> None:
+        """Warn, and keep targets from deleting the rows that are missing.
+
+        Drift may count rows that it does not list, or the account changed meanwhile.
+        """
+        self._stream_version = None
+        self.log(
+            "Drift reports %s %s, but sent %s.",
+            f"{total:,}",
+            self.name,
+            f"{records:,}",
+            level=logging.WARNING,
+        )

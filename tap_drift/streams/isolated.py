@@ -1,0 +1,124 @@
+"""Isolated stream: its failure does not end the run, and its records take a fast path.
+
+All private methods of the SDK that streams override are here, and in `ConversationsStream`;
+docs/decisions/private-sdk-overrides.md lists them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, cast
+
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.streams import RESTStream
+from typing_extensions import override
+
+from tap_drift.exceptions import is_output_error, traceback_lines
+from tap_drift.logs import SdkNoiseFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from datetime import datetime
+
+    from singer_sdk import Tap
+    from singer_sdk.helpers.types import Context, Record
+
+    from tap_drift.sync.writer import MessageWriter
+
+
+class DriftTap(Protocol):
+    """What streams need of the tap, beside the SDK's interface."""
+
+    message_writer: MessageWriter
+
+    def report_failure(self, stream: str, error: Exception) -> None:
+        """Log that a stream failed."""
+
+
+class IsolatedStream(RESTStream[str]):
+    """A stream that records its failure instead of ending the run."""
+
+    # Records come from JSON and are written as JSON: there is nothing to conform.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__(tap)
+        self.logger.addFilter(SdkNoiseFilter())
+        self.failure: Exception | None = None
+        """What ended the stream in this run, if it failed."""
+        self.cancelled = threading.Event()
+        """Set when no response is needed any more."""
+        self._warnings: set[str] = set()
+        self._read_at: datetime | None = None
+
+    @property
+    def writer(self) -> MessageWriter:
+        """Writer of all messages."""
+        return self._drift_tap.message_writer
+
+    @property
+    def _drift_tap(self) -> DriftTap:
+        return cast("DriftTap", self._tap)
+
+    def fail(self, error: Exception) -> None:
+        """End the stream, but not the run."""
+        self.failure = error
+        self.cancelled.set()
+        self.log("Traceback:\n%s", traceback_lines(error), level=logging.DEBUG)
+        self._drift_tap.report_failure(self.name, error)
+
+    def warn_once(self, message: str) -> None:
+        """Log a warning, unless it was logged before."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            self.log(message, level=logging.WARNING)
+
+    def write_state(self) -> None:
+        """Write a STATE message, unless it would repeat the last one."""
+        self._tap.state_writer.write_state(self.tap_state)
+
+    @cached_property
+    def _needs_no_mapping(self) -> bool:
+        """Whether records are written as they are: no stream map, no flattening, all fields."""
+        return (
+            [type(each) for each in self.stream_maps] == [SameRecordTransform]
+            and not self.stream_maps[0].flattening_enabled
+            and all(self.mask.values())
+        )
+
+    # The SDK's own repeats for each record what is the same for all records of a stream.
+    # Test: test_records_take_the_fast_path in tests/sync/test_writer.py.
+    @override
+    def _write_record_message(self, record: Record) -> None:
+        if self._needs_no_mapping:
+            self.writer.write_record(self.name, record, self._stream_version, self._read_at)
+            self.state_manager.is_flushed = False
+        else:
+            super()._write_record_message(record)
+
+    # The SDK's own lets an error end the run.
+    # Tests: tests/streams/test_full_tables.py.
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[Record, None, None]:
+        try:
+            yield from super()._sync_records(context, write_messages=write_messages)
+        except Exception as error:
+            if is_output_error(error):
+                raise
+            self.writer.flush()
+            self.write_state()
+            self.fail(error)
+        else:
+            if write_messages and self._stream_version is not None:
+                super()._write_activate_version_message(self._stream_version)
+
+    # The SDK calls it before the first record: targets would delete rows that a failure keeps from
+    # being replaced. `_sync_records` sends the message after the last record.
+    @override
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        pass

@@ -1,0 +1,132 @@
+"""Checkpoints: bookmark, resume point and shard in the Singer state of a stream.
+
+The state of a stream that follows the listing:
+
+| key | value |
+|---|---|
+| `replication_key`, `replication_key_value` | the bookmark, in the SDK's form |
+| `resume` | the resume point of an interrupted walk |
+| `shard` | `[index, count]`, if the conversations are shared among processes |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tap_drift.sync.shards import Shard
+from tap_drift.sync.walk import ListingFilter, ResumePoint
+from tap_drift.timestamps import from_epoch_ms, parse_timestamp, to_epoch_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    StreamState = Mapping[str, Any]
+
+UPDATED_AT = "updatedAt"
+"""Replication key of conversations, and of all streams that are read along with them."""
+
+_RESUME_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the state of a stream may say once a page has been written."""
+
+    resume_point: ResumePoint | None = None
+    """Where its walk can be resumed."""
+
+    is_complete: bool = False
+    """Whether its walk is complete."""
+
+    newest: int | None = None
+    """The new bookmark of a complete walk, epoch milliseconds; None if it met no row."""
+
+
+def read_bookmark(state: StreamState) -> int | None:
+    """Return the bookmark in epoch milliseconds; None if there is none."""
+    value = state.get("replication_key_value")
+    if not value or state.get("replication_key") != UPDATED_AT:
+        return None
+    return to_epoch_ms(parse_timestamp(value))
+
+
+def read_resume_point(state: StreamState) -> ResumePoint | None:
+    """Return the resume point; None if there is none that this version understands."""
+    value = state.get("resume")
+    if not isinstance(value, dict) or value.get("version") != _RESUME_VERSION:
+        return None
+    try:
+        since, query = value["since"], value["next"]
+        if not (query is None or isinstance(query, str)):
+            return None
+        return ResumePoint(
+            newest=_parse_ms(value["newest"]),
+            oldest=_parse_ms(value["oldest"]),
+            next_query=query,
+            filter=ListingFilter(
+                tuple(value["statuses"]), None if since is None else _parse_ms(since)
+            ),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def write_checkpoint(state: MutableMapping[str, Any], checkpoint: Checkpoint, shard: Shard) -> None:
+    """Put a checkpoint into the state of an incremental stream; a bookmark is never lowered."""
+    discard_resume_point(state)
+    if checkpoint.resume_point:
+        state["resume"] = _format_resume_point(checkpoint.resume_point)
+    bookmark = latest(read_bookmark(state), checkpoint.newest)
+    if bookmark is not None:
+        state["replication_key"] = UPDATED_AT
+        state["replication_key_value"] = from_epoch_ms(bookmark)
+    if not shard.is_whole_account:
+        state["shard"] = [shard.index, shard.count]
+
+
+def discard_resume_point(state: MutableMapping[str, Any]) -> None:
+    """Remove the resume point, if there is one."""
+    state.pop("resume", None)
+
+
+def latest(*times: int | None) -> int | None:
+    """Return the latest of the times that are known; None if none is."""
+    return max((time for time in times if time is not None), default=None)
+
+
+def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
+    """Return why the state of a stream cannot be used by this shard; None if it can."""
+    advice = "give the state as an earlier run wrote it, or none to read everything."
+    try:
+        parse_timestamp(state.get("replication_key_value") or "1970-01-01")
+    except (TypeError, ValueError):
+        return f"The state's `replication_key_value` of `{stream}` is not a date-time: {advice}"
+    try:
+        index, count = state.get("shard", (0, 1))
+        state_shard = Shard(int(index), int(count))
+    except (TypeError, ValueError):
+        return f"The state's `shard` of `{stream}` is not an index and a count: {advice}"
+    if state_shard.covers(shard):
+        return None
+    return (
+        f"The state of `{stream}` is of {state_shard}, and the settings `shard_index` and "
+        f"`shard_count` say {shard}: give each shard its own state, with Meltano by "
+        "--state-id-suffix."
+    )
+
+
+def _format_resume_point(point: ResumePoint) -> dict[str, Any]:
+    since = point.filter.since
+    return {
+        "version": _RESUME_VERSION,
+        "newest": from_epoch_ms(point.newest),
+        "oldest": from_epoch_ms(point.oldest),
+        "next": point.next_query,
+        "statuses": list(point.filter.statuses),
+        "since": None if since is None else from_epoch_ms(since),
+    }
+
+
+def _parse_ms(text: str) -> int:
+    return to_epoch_ms(parse_timestamp(text))
