@@ -1,4 +1,4 @@
-"""What the README tells to type does what it says."""
+"""The commands and files that the documentation shows do what it says."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_recipe_for_state_without_meltano(drift: FakeDrift, uv: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    [recipe] = [block for block in blocks if "states.jsonl" in block]
+def block(language: str, word: str) -> str:
+    """Return the only block of a language in orchestration.md that contains a word."""
+    page = (ROOT / "docs" / "orchestration.md").read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    [found] = [block for block in blocks if word in block]
+    return str(found)
+
+
+def test_pipe_recipe_keeps_state(drift: FakeDrift, uv: str, tmp_path: Path) -> None:
+    recipe = block("sh", "states.jsonl")
     loaders = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]["loaders"]
     [pin] = [loader["pip_url"] for loader in loaders if loader["name"] == "target-jsonl"]
     isolated = f"{uv} run --no-project --python '{TARGET_PYTHON}' --with {pin}"
@@ -42,7 +49,7 @@ def test_the_recipe_for_state_without_meltano(drift: FakeDrift, uv: str, tmp_pat
     (tmp_path / "target.json").write_text(json.dumps(target))
 
     def run() -> int:
-        """Run the recipe; how many lines the target has then."""
+        """Run the recipe, and return the number of lines that the target has then."""
         path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         subprocess.run(
             ["/bin/sh", "-e", "-c", recipe],
@@ -58,17 +65,8 @@ def test_the_recipe_for_state_without_meltano(drift: FakeDrift, uv: str, tmp_pat
     assert run() == 250 + 2 + 1
 
 
-def block(kind: str, word: str) -> str:
-    """The one block of a kind in the README that has a word in it."""
-    blocks = re.findall(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    [found] = [block for block in blocks if word in block]
-    return str(found)
-
-
-def test_the_line_for_cron_runs_where_cron_would_run_it(
-    drift: FakeDrift, uv: str, project: Path
-) -> None:
-    """With nothing in the environment but what cron puts there."""
+def test_crontab_line_runs_in_crons_environment(drift: FakeDrift, uv: str, project: Path) -> None:
+    """Cron sets only a few environment variables."""
     project.rename(project.with_name("tap-drift"))
     checkout = project.with_name("tap-drift")
     (checkout / ".venv").symlink_to(sys.prefix)
@@ -87,7 +85,7 @@ def test_the_line_for_cron_runs_where_cron_would_run_it(
     assert rows == len(drift.conversation_ids())
 
 
-def test_the_workflow_for_github_runs_what_it_says(
+def test_github_workflow_loads_into_postgres(
     drift: FakeDrift, postgres: str, project: Path
 ) -> None:
     workflow = yaml.safe_load(block("yaml", "cron:"))
