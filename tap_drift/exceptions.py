@@ -114,7 +114,8 @@ def user_messages(error: Exception) -> list[str]:
     if isinstance(error, requests.RequestException):
         return [f"Cannot send a request to Drift: {root_cause(error)}. Check `api_url`."]
     if isinstance(error, OSError) and error.strerror:
-        return [f"Cannot use {error.filename or 'standard output'}: {error.strerror}."]
+        failed = f"use {error.filename}" if error.filename else "write to standard output"
+        return [f"Cannot {failed}: {error.strerror}."]
     unexpected = (
         f"Unexpected {type(error).__name__}. Set TAP_DRIFT_LOGLEVEL=DEBUG to see where it was "
         "raised, and report it."

@@ -460,7 +460,7 @@ def test_full_disk_is_reported_on_stderr(
             check=False,
         )
     assert run.returncode == 1
-    assert run.stderr == "source-drift: Cannot use standard output: No space left on device.\n"
+    assert run.stderr == "source-drift: Cannot write to standard output: No space left on device.\n"
     assert len(drift.requests) < 3
 
 

@@ -143,7 +143,7 @@ def test_a_full_disk_is_one_sentence(mode: list[str], run_tap: RunTap) -> None:
     with Path("/dev/full").open("w") as full:
         run = run_tap("--config=ENV", *mode, stdout=full)
     assert run.returncode == 1
-    assert errors(run) == ["Cannot use standard output: No space left on device."]
+    assert errors(run) == ["Cannot write to standard output: No space left on device."]
     assert "Exception" not in run.stderr
 
 
