@@ -1,4 +1,4 @@
-"""What every test can ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from fake_clock import FakeClock
 from fake_drift import FakeDrift
 
+from tap_drift.sandbox.data.account import Account
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _signals_as_they_were() -> Iterator[None]:
-    """The tap sets handlers of its own."""
+def _restored_signal_handlers() -> Iterator[None]:
+    """Undo the signal handlers that the tap installs."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -29,8 +31,14 @@ def _signals_as_they_were() -> Iterator[None]:
 
 
 @pytest.fixture
-def drift() -> Iterator[FakeDrift]:
-    with FakeDrift() as server:
+def account() -> Account:
+    """The account of `drift`: three pages of 100 conversations."""
+    return Account.from_seed(250, seed=7)
+
+
+@pytest.fixture
+def drift(account: Account) -> Iterator[FakeDrift]:
+    with FakeDrift(account) as server:
         yield server
 
 
@@ -49,7 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture
 def run_tap(drift: FakeDrift) -> RunTap:
-    """The command, pointed to `drift`; what is given by name goes into its environment."""
+    """Run the command against `drift`; keyword arguments are environment variables."""
 
     def run(
         *arguments: str,
@@ -57,10 +65,10 @@ def run_tap(drift: FakeDrift) -> RunTap:
         stdout: StandardStream = subprocess.PIPE,
         **environment: str,
     ) -> subprocess.CompletedProcess[str]:
-        ours = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+        settings = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
         return subprocess.run(
             [sys.executable, "-m", "tap_drift", *arguments],
-            env=os.environ | ours | environment,
+            env=os.environ | settings | environment,
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,

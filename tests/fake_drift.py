@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from faults import Fault
+    from typing_extensions import Self
 
 TOKEN = "t0ken-that-nobody-may-see"
 
@@ -82,6 +83,11 @@ class FakeDrift(SandboxServer):
         """Called before each answer with the number of the request, from 1."""
         self.lock = threading.RLock()
         """Held while the account is read or changed."""
+
+    def __enter__(self) -> Self:
+        # Poll often: `shutdown`, which ends almost every test, waits for the next poll.
+        threading.Thread(target=self.serve_forever, args=(0.002,), daemon=True).start()
+        return self
 
     def record_request(self, path: str) -> int:
         """Append to `requests`, and return how many there are."""

@@ -34,9 +34,10 @@ class FakeTarget:
     Records of an interrupted run after its last STATE are lost.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, messages: list[dict[str, Any]] | None = None) -> None:
         self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in WALK_STREAMS}
         self.state: dict[str, Any] | None = None
+        self.load(messages or [])
 
     @property
     def conversations(self) -> dict[Any, tuple[Any, ...]]:

@@ -24,6 +24,11 @@ def page(*rows: dict[str, Any], **links: Any) -> Fault:
     return answer(body={"data": rows, "links": links})
 
 
+def messages_page(*messages: dict[str, Any], **pagination: Any) -> Fault:
+    """Answer with a page of a conversation's messages."""
+    return answer(body={"data": {"messages": messages}, "pagination": pagination})
+
+
 def answer_normally(handler: SandboxHandler) -> None:
     """No fault, for a place in a sequence of faults."""
     handler.send(handler.answer())

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+import pytest
+
+from tap_drift.exceptions import StreamsFailedError
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
 
@@ -70,9 +74,26 @@ def sync(
     return messages
 
 
+def sync_failing(
+    config: Mapping[str, Any],
+    state: dict[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+) -> tuple[CapturedMessages, str]:
+    """Run the tap with a stream that fails; return the messages and the text of the error."""
+    messages = CapturedMessages()
+    with pytest.raises(StreamsFailedError) as error:
+        sync(config, state, catalog, messages)
+    return messages, str(error.value)
+
+
+@cache
+def _discovered_catalog() -> str:
+    return TapDrift(validate_config=False).catalog_json_text
+
+
 def catalog(*names: str) -> dict[str, Any]:
     """Return the discovered catalog with only these streams selected; all, without names."""
-    discovered: dict[str, Any] = json.loads(TapDrift(validate_config=False).catalog_json_text)
+    discovered: dict[str, Any] = json.loads(_discovered_catalog())
     for stream in discovered["streams"]:
         is_selected = not names or stream["tap_stream_id"] in names
         stream["metadata"][-1]["metadata"]["selected"] = is_selected

@@ -1,4 +1,4 @@
-"""A small account with cursors of either kind, for walks."""
+"""A small account, listed with either kind of page token."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["keyset", "offset"])
-def small(request: pytest.FixtureRequest) -> Iterator[FakeDrift]:
-    """A small account; its cursors are of one kind or the other."""
+def small_drift(request: pytest.FixtureRequest) -> Iterator[FakeDrift]:
+    """47 conversations; page tokens name a row (keyset) or a number of rows (offset)."""
     with FakeDrift(Account.from_seed(47, seed=3)) as server:
         if request.param == "offset":
             server.RequestHandlerClass = OffsetPagingHandler
@@ -23,12 +23,11 @@ def small(request: pytest.FixtureRequest) -> Iterator[FakeDrift]:
 
 
 @pytest.fixture
-def strict(small: FakeDrift) -> dict[str, Any]:
-    """Settings that forgive nothing: small pages, and no looking back."""
-    url, token = small.url, small.token
+def small_config(small_drift: FakeDrift) -> dict[str, Any]:
+    """Settings for `small_drift`: pages of 5 rows, and no lookback that hides a lost row."""
     return {
-        "api_url": url,
-        "access_token": token,
+        "api_url": small_drift.url,
+        "access_token": small_drift.token,
         "page_size": OFFSET_PAGE_SIZE,
         "lookback_seconds": 0,
     }

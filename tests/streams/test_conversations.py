@@ -1,22 +1,23 @@
-"""The stream `conversations`: its records, and what a second run emits."""
+"""The stream `conversations`: its records, its bookmark, and what a catalog can change."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_drift import now_ms
 from faults import page
 from jsonschema import Draft202012Validator
 from runs import catalog, catalog_entry, sync
 
-from tap_drift.timestamps import from_epoch_ms, to_epoch_ms
+from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
-DOCUMENTED = {
+DOCUMENTED_ROW = {
     "status": "open",
     "contactId": 17035536800,
     "createdAt": 1686303243241,
@@ -24,64 +25,62 @@ DOCUMENTED = {
     "inboxId": 62491,
     "updatedAt": 1686303381300,
 }
-LATER = 1_800_000_000_000
 
 
-def test_a_documented_row_becomes_a_record_with_date_times(
+# Records
+
+
+def test_documented_row_becomes_record_with_date_times(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults.append(page(DOCUMENTED))
+    drift.faults.append(page(DOCUMENTED_ROW))
     times = {
         "createdAt": "2023-06-09T09:34:03.241+00:00",
         "updatedAt": "2023-06-09T09:36:21.300+00:00",
     }
-    assert sync(config).records() == [DOCUMENTED | times]
+    assert sync(config).records() == [DOCUMENTED_ROW | times]
 
 
-def test_fields_that_drift_adds_pass_through_unharmed(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
+def test_undocumented_fields_pass_unchanged(drift: FakeDrift, config: dict[str, Any]) -> None:
     added = {"mood": None, "tags": [{"Name": 1, "name": 2.5}], "seenAt": 1686303381300, "n": 2**63}
-    drift.faults.extend([page(DOCUMENTED | added)] * 2)
-    for chosen in (None, catalog("conversations")):
-        [record] = sync(config, catalog=chosen).records()
+    drift.faults.extend([page(DOCUMENTED_ROW | added)] * 2)
+    for selected in (None, catalog("conversations")):
+        [record] = sync(config, catalog=selected).records()
         assert {name: record[name] for name in added} == added
 
 
-def test_what_drift_leaves_out_is_left_out(drift: FakeDrift, config: dict[str, Any]) -> None:
+def test_absent_fields_stay_absent(drift: FakeDrift, config: dict[str, Any]) -> None:
     drift.faults.append(page({"id": 1, "updatedAt": 0, "inboxId": None}))
     epoch = "1970-01-01T00:00:00.000+00:00"
     assert sync(config).records() == [{"id": 1, "updatedAt": epoch, "inboxId": None}]
 
 
 @pytest.mark.parametrize(
-    ("row", "updated"),
+    ("row", "updated_at"),
     [
         ({"id": 1, "updatedAt": None, "createdAt": 86400000}, "1970-01-02T00:00:00.000+00:00"),
         ({"id": 1, "createdAt": 86400000}, "1970-01-02T00:00:00.000+00:00"),
         ({"id": 1}, "1970-01-01T00:00:00.000+00:00"),
     ],
 )
-def test_without_updated_at_a_conversation_stands_as_created_and_is_always_emitted(
-    row: dict[str, Any], updated: str, drift: FakeDrift, config: dict[str, Any]
+def test_created_at_replaces_missing_updated_at(
+    row: dict[str, Any], updated_at: str, drift: FakeDrift, config: dict[str, Any]
 ) -> None:
+    """A `start_date` does not exclude such a row."""
     drift.faults.append(page(row))
     [record] = sync(config | {"start_date": "2020-01-01"}).records()
-    assert record["updatedAt"] == updated
+    assert record["updatedAt"] == updated_at
 
 
-def test_every_record_fits_the_schema_and_formats_are_checked(config: dict[str, Any]) -> None:
+def test_records_fit_the_schema_and_its_formats(config: dict[str, Any]) -> None:
     messages = sync(config)
-    schema = messages.all[0]["schema"]
     checker = Draft202012Validator.FORMAT_CHECKER
     assert "date-time" in checker.checkers
-    validator = Draft202012Validator(schema, format_checker=checker)
+    validator = Draft202012Validator(messages.all[0]["schema"], format_checker=checker)
     assert [error.message for r in messages.records() for error in validator.iter_errors(r)] == []
 
 
-def test_ids_are_unique_and_contact_ids_keep_every_digit(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
+def test_ids_are_unique_and_keep_all_digits(drift: FakeDrift, config: dict[str, Any]) -> None:
     messages = sync(config)
     assert len(set(messages.record_ids())) == len(drift.conversation_ids()) == 250
     contacts = [row.get("contactId") for row in drift.account.conversations]
@@ -89,126 +88,88 @@ def test_ids_are_unique_and_contact_ids_keep_every_digit(
     assert any(contact and contact % 2 and contact > 2**53 for contact in contacts)
 
 
-def test_the_final_state_is_the_head_of_the_listing(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    head = from_epoch_ms(drift.account.conversations[0]["updatedAt"])
-    bookmark = {"replication_key": "updatedAt", "replication_key_value": head}
-    assert sync(config).state() == {"bookmarks": {"conversations": bookmark}}
-
-
-def test_the_bookmark_never_passes_the_start_of_the_run(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    before = to_epoch_ms(datetime.now(UTC))
-    drift.update_conversation(drift.conversation_ids()[100], before + 3_600_000)
-    bookmark = sync(config).state()["bookmarks"]["conversations"]["replication_key_value"]
-    assert from_epoch_ms(before) <= bookmark < from_epoch_ms(before + 3_600_000)
-    assert len(bookmark) == len(from_epoch_ms(before))
-
-
-def test_a_second_run_emits_what_was_updated_at_or_after_the_bookmark(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    state = sync(config).state()
-    head, reopened = drift.conversation_ids()[0], drift.conversation_ids()[-1]
-    now = to_epoch_ms(datetime.now(UTC))
-    drift.update_conversation(reopened, now - 1000, status="open")
-    second = sync(config, state=state)
-    assert second.record_ids() == [reopened, head]
-    assert second.records()[0]["status"] == "open"
-    assert sync(config, state=second.state()).record_ids() == [reopened]
-
-
-@pytest.mark.parametrize("spelling", ["2023-06-09T09:36:21.300Z", "2023-06-09T11:36:21.300+02:00"])
-def test_start_date_bounds_a_first_run(
-    spelling: str, drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    rows = [{"id": n, "updatedAt": 1686303381300 + n} for n in (1, 0, -1)]
-    drift.faults.append(page(*rows))
-    assert sync(config | {"start_date": spelling}).record_ids() == [1, 0]
-
-
-def test_a_start_date_without_a_zone_is_utc(drift: FakeDrift, config: dict[str, Any]) -> None:
-    midnight = 1_704_067_200_000
-    drift.faults.append(
-        page({"id": 1, "updatedAt": midnight}, {"id": 2, "updatedAt": midnight - 1})
-    )
-    assert sync(config | {"start_date": "2024-01-01"}).record_ids() == [1]
-
-
-def test_the_bookmark_wins_over_a_later_start_date(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    state = sync(config).state()
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert (
-        sync(config | {"start_date": tomorrow.isoformat()}, state).record_ids()
-        == drift.conversation_ids()[:1]
-    )
-
-
-def test_a_catalog_that_forces_full_table_gets_everything(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    chosen = catalog("conversations")
-    catalog_entry(chosen)["replication_method"] = "FULL_TABLE"
-    state = sync(config).state()
-    again = sync(config | {"start_date": "2099-01-01"}, json.loads(json.dumps(state)), chosen)
-    assert again.record_ids() == drift.conversation_ids()
-    assert again.state() == state
-
-
-def test_a_status_filter_holds_on_every_page(drift: FakeDrift, config: dict[str, Any]) -> None:
-    closed = [c["id"] for c in drift.account.conversations if c["status"] == "closed"]
-    assert sync(config | {"statuses": ["closed"], "page_size": 20}).record_ids() == closed
-
-
-def test_a_catalog_may_choose_other_keys_and_no_replication_key(
-    drift: FakeDrift, config: dict[str, Any]
-) -> None:
-    chosen = catalog("conversations")
-    catalog_entry(chosen).update(key_properties=["status", "id"], replication_key=None)
-    catalog_entry(chosen)["metadata"][-1]["metadata"].pop("replication-key")
-    messages = sync(config, catalog=chosen)
-    assert messages.all[0]["key_properties"] == ["status", "id"]
-    assert sync(config, messages.state(), chosen).record_ids() == drift.conversation_ids()
-
-
-def test_an_empty_account_is_no_error(drift: FakeDrift, config: dict[str, Any]) -> None:
+def test_empty_account_emits_only_the_schema(drift: FakeDrift, config: dict[str, Any]) -> None:
     drift.account.conversations.clear()
     messages = sync(config)
     assert messages.records() == []
     assert messages.all[0]["type"] == "SCHEMA"
 
 
-def test_fields_can_be_deselected(config: dict[str, Any]) -> None:
-    chosen = catalog("conversations")
-    for each in catalog_entry(chosen)["metadata"]:
-        each["metadata"]["selected"] = "status" not in each["breadcrumb"]
-    assert all("status" not in record for record in sync(config, catalog=chosen).records())
-    assert len(sync(config, catalog=chosen).records()) == 250
+# Bookmark and filters
 
 
-def test_records_are_the_same_whether_the_sdk_or_the_tap_writes_them(
-    config: dict[str, Any],
+def test_bookmark_is_the_head_of_the_listing(drift: FakeDrift, config: dict[str, Any]) -> None:
+    head = from_epoch_ms(drift.account.conversations[0]["updatedAt"])
+    bookmark = {"replication_key": "updatedAt", "replication_key_value": head}
+    assert sync(config).state() == {"bookmarks": {"conversations": bookmark}}
+
+
+def test_bookmark_never_passes_the_start_of_the_run(
+    drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    """A map that changes nothing takes the SDK's way, record by record."""
-    through_the_sdk = sync(config | {"stream_maps": {"conversations": {"status": "status"}}})
-    assert through_the_sdk.records() == sync(config).records()
-    for message in (through_the_sdk.all[5], sync(config).all[5]):
-        assert set(message) == {"type", "stream", "record", "time_extracted"}
+    before, hour = now_ms(), 3_600_000
+    drift.update_conversation(drift.conversation_ids()[100], before + hour)
+    bookmark = sync(config).bookmarks()["conversations"]
+    assert from_epoch_ms(before) <= bookmark < from_epoch_ms(before + hour)
+    assert len(bookmark) == len(from_epoch_ms(before))
 
 
-def test_a_flattened_schema_is_followed(drift: FakeDrift, config: dict[str, Any]) -> None:
-    flat = config | {"flattening_enabled": True, "flattening_max_depth": 1}
-    assert sync(flat).record_ids() == drift.conversation_ids()
+def test_second_run_emits_rows_from_the_bookmark_on(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    state = sync(config).state()
+    head, reopened = drift.conversation_ids()[0], drift.conversation_ids()[-1]
+    drift.update_conversation(reopened, now_ms() - 1000, status="open")
+    second = sync(config, state)
+    assert second.record_ids() == [reopened, head]
+    assert second.records()[0]["status"] == "open"
+    assert sync(config, second.state()).record_ids() == [reopened]
 
 
-def test_a_full_table_has_a_version_if_asked_to(config: dict[str, Any]) -> None:
-    chosen = catalog("conversations")
-    catalog_entry(chosen)["replication_method"] = "FULL_TABLE"
-    messages = sync(config | {"emit_activate_version_messages": True}, catalog=chosen)
+@pytest.mark.parametrize(
+    ("start_date", "epoch_ms"),
+    [
+        ("2023-06-09T09:36:21.300Z", 1_686_303_381_300),
+        ("2023-06-09T11:36:21.300+02:00", 1_686_303_381_300),
+        ("2024-01-01", 1_704_067_200_000),  # without a zone: UTC
+    ],
+)
+def test_start_date_bounds_the_first_run(
+    start_date: str, epoch_ms: int, drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    drift.faults.append(page(*({"id": n, "updatedAt": epoch_ms + n} for n in (1, 0, -1))))
+    assert sync(config | {"start_date": start_date}).record_ids() == [1, 0]
+
+
+def test_bookmark_overrides_a_later_start_date(drift: FakeDrift, config: dict[str, Any]) -> None:
+    state = sync(config).state()
+    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+    second = sync(config | {"start_date": tomorrow.isoformat()}, state)
+    assert second.record_ids() == drift.conversation_ids()[:1]
+
+
+def test_status_filter_applies_to_every_page(drift: FakeDrift, config: dict[str, Any]) -> None:
+    closed = [c["id"] for c in drift.account.conversations if c["status"] == "closed"]
+    messages = sync(config | {"statuses": ["closed"], "page_size": 20})
+    assert messages.record_ids() == closed
+
+
+# Catalog
+
+
+def test_full_table_emits_all_and_keeps_the_state(drift: FakeDrift, config: dict[str, Any]) -> None:
+    selected = catalog("conversations")
+    catalog_entry(selected)["replication_method"] = "FULL_TABLE"
+    state = sync(config).state()
+    again = sync(config | {"start_date": "2099-01-01"}, json.loads(json.dumps(state)), selected)
+    assert again.record_ids() == drift.conversation_ids()
+    assert again.state() == state
+
+
+def test_full_table_has_a_version_if_configured(config: dict[str, Any]) -> None:
+    selected = catalog("conversations")
+    catalog_entry(selected)["replication_method"] = "FULL_TABLE"
+    messages = sync(config | {"emit_activate_version_messages": True}, catalog=selected)
     versions = {
         m.get("version") for m in messages.all if m["type"] in {"RECORD", "ACTIVATE_VERSION"}
     }
@@ -216,8 +177,47 @@ def test_a_full_table_has_a_version_if_asked_to(config: dict[str, Any]) -> None:
     assert None not in versions
 
 
-def test_the_sdks_own_settings_keep_working(config: dict[str, Any]) -> None:
+def test_catalog_can_change_keys_and_drop_replication_key(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    selected = catalog("conversations")
+    entry = catalog_entry(selected)
+    entry.update(key_properties=["status", "id"], replication_key=None)
+    entry["metadata"][-1]["metadata"].pop("replication-key")
+    messages = sync(config, catalog=selected)
+    assert messages.all[0]["key_properties"] == ["status", "id"]
+    again = sync(config, messages.state(), selected)
+    assert again.record_ids() == drift.conversation_ids()
+
+
+def test_deselected_field_is_not_emitted(config: dict[str, Any]) -> None:
+    selected = catalog("conversations")
+    for each in catalog_entry(selected)["metadata"]:
+        each["metadata"]["selected"] = "status" not in each["breadcrumb"]
+    records = sync(config, catalog=selected).records()
+    assert len(records) == 250
+    assert all("status" not in record for record in records)
+
+
+# The SDK's settings
+
+
+def test_stream_map_changes_and_filters_records(config: dict[str, Any]) -> None:
     maps = {"conversations": {"status": "status.upper()", "__filter__": "status == 'open'"}}
     records = sync(config | {"stream_maps": maps}).records()
     assert records
     assert {record["status"] for record in records} == {"OPEN"}
+
+
+def test_stream_map_without_effect_changes_no_message(config: dict[str, Any]) -> None:
+    """With a stream map, the SDK writes the records instead of the tap."""
+    mapped = sync(config | {"stream_maps": {"conversations": {"status": "status"}}})
+    direct = sync(config)
+    assert mapped.records() == direct.records()
+    for messages in (mapped, direct):
+        assert set(messages.all[5]) == {"type", "stream", "record", "time_extracted"}
+
+
+def test_flattening_emits_all_records(drift: FakeDrift, config: dict[str, Any]) -> None:
+    flat = config | {"flattening_enabled": True, "flattening_max_depth": 1}
+    assert sync(flat).record_ids() == drift.conversation_ids()

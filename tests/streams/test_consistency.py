@@ -1,0 +1,191 @@
+"""No row is lost, whatever changes, fails or is interrupted during the runs."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_drift import FakeDrift, random_updates
+from fake_target import WALK_STREAMS, FakeTarget
+from faults import answer
+from runs import catalog, sync, sync_failing, sync_interrupted
+from seeds import seeds
+
+from tap_drift.exceptions import StreamsFailedError
+from tap_drift.streams import conversations as stream
+
+if TYPE_CHECKING:
+    from faults import Fault
+
+# How many conversations change before a request. With a request for each conversation, more
+# changes would keep a run from ending.
+UPDATES = [0, 0, 1, 3]
+FEW_UPDATES = [0, 0, 0, 0, 0, 0, 0, 1]
+
+FAULTS: list[tuple[str, Fault]] = [
+    ("/messages", answer(403)),
+    ("/contacts/", answer(400)),
+    ("/transcript", answer(403)),
+    ("list?page_token", answer(400)),
+    ("list?page_token", answer(403)),
+]
+"""A refused stream, a page token that no longer works, a refused listing."""
+
+
+@pytest.fixture(params=[1, 3])
+def _pages_per_state(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A STATE message after each page, or after each third."""
+    monkeypatch.setattr(stream, "PAGES_PER_STATE", request.param)
+
+
+@pytest.fixture
+def tiny_drift(small_drift: FakeDrift) -> FakeDrift:
+    """18 conversations; a page begins between two that have the same `updatedAt`."""
+    del small_drift.account.conversations[18:]
+    return small_drift
+
+
+@pytest.fixture
+def tiny_config(small_config: dict[str, Any]) -> dict[str, Any]:
+    return small_config | {"concurrency": 4}
+
+
+def random_catalog(rng: random.Random) -> dict[str, Any]:
+    return catalog(*rng.sample(list(WALK_STREAMS), rng.randint(1, len(WALK_STREAMS))))
+
+
+def finish(
+    drift: FakeDrift, config: dict[str, Any], target: FakeTarget, *streams: str, runs: int
+) -> None:
+    """Run without updates and faults."""
+    drift.on_request = None
+    drift.faults_by_path.clear()
+    for _ in range(runs):
+        target.load(sync(config, target.state, catalog(*streams)).all)
+
+
+# The conversations alone
+
+
+@pytest.mark.parametrize("seed", seeds(5, 50))
+def test_updates_during_runs_lose_no_conversation(
+    seed: int, small_drift: FakeDrift, small_config: dict[str, Any]
+) -> None:
+    target = FakeTarget()
+    small_drift.on_request = random_updates(small_drift, seed, UPDATES)
+    for _ in range(4):
+        target.load(sync(small_config, target.state).all)
+    finish(small_drift, small_config, target, "conversations", runs=1)
+    assert target.missing(small_drift) == set()
+
+
+@pytest.mark.usefixtures("_pages_per_state")
+@pytest.mark.parametrize("seed", seeds(3, 15))
+def test_repeated_interruptions_lose_no_conversation(
+    seed: int, small_drift: FakeDrift, small_config: dict[str, Any]
+) -> None:
+    """The walk is interrupted, and so are the runs that resume it."""
+    target, rng = FakeTarget(), random.Random(seed)
+    small_drift.on_request = random_updates(small_drift, seed, UPDATES)
+    for _ in range(8):
+        sync_interrupted(small_config, target, limit=rng.randrange(2, 40))
+    finish(small_drift, small_config, target, "conversations", runs=2)
+    assert target.missing(small_drift) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_pages_per_state")
+def test_interruption_after_any_message_loses_no_conversation(
+    small_drift: FakeDrift, small_config: dict[str, Any]
+) -> None:
+    update = random_updates(small_drift, 1, UPDATES)
+    limit, is_complete = 1, False
+    while not is_complete:
+        small_drift.on_request, target = update, FakeTarget()
+        is_complete = sync_interrupted(small_config, target, limit)
+        target.load(sync(small_config, target.state).all)
+        finish(small_drift, small_config, target, "conversations", runs=1)
+        assert target.missing(small_drift) == set(), limit
+        limit += 1
+    assert limit > len(small_drift.conversation_ids())
+
+
+@pytest.mark.parametrize("failing_request", range(1, 10))
+def test_failure_at_any_page_commits_all_that_was_written(
+    failing_request: int, small_drift: FakeDrift, small_config: dict[str, Any]
+) -> None:
+    update = random_updates(small_drift, failing_request, UPDATES)
+
+    def update_or_fail(request: int) -> None:
+        update(request)
+        if request == failing_request:
+            small_drift.faults.append(answer(403))
+
+    small_drift.on_request = update_or_fail
+    messages, _ = sync_failing(small_config)
+    target = FakeTarget(messages.all)
+    assert set(target.conversations) == set(messages.record_ids())
+    target.load(sync(small_config, target.state).all)
+    finish(small_drift, small_config, target, "conversations", runs=1)
+    assert target.missing(small_drift) == set()
+
+
+# With the streams that are requested per conversation
+
+
+@pytest.mark.parametrize("seed", seeds(2, 10))
+def test_changing_selections_lose_no_row(
+    seed: int, tiny_drift: FakeDrift, tiny_config: dict[str, Any]
+) -> None:
+    target, rng = FakeTarget(), random.Random(seed)
+    tiny_drift.on_request = random_updates(tiny_drift, seed, FEW_UPDATES)
+    for _ in range(3):
+        target.load(sync(tiny_config, target.state, random_catalog(rng)).all)
+    finish(tiny_drift, tiny_config, target, *WALK_STREAMS, runs=2)
+    assert target.missing(tiny_drift, *WALK_STREAMS) == set()
+
+
+@pytest.mark.parametrize("seed", seeds(2, 20))
+def test_interruptions_and_faults_lose_no_row(
+    seed: int, tiny_drift: FakeDrift, tiny_config: dict[str, Any]
+) -> None:
+    target, rng = FakeTarget(), random.Random(seed)
+    tiny_drift.on_request = random_updates(tiny_drift, seed, FEW_UPDATES)
+    for _ in range(6):
+        tiny_drift.faults_by_path = dict(rng.sample(FAULTS, rng.choice([0, 1, 1, 2])))
+        with suppress(StreamsFailedError):
+            sync_interrupted(tiny_config, target, rng.randrange(2, 200), random_catalog(rng))
+    finish(tiny_drift, tiny_config, target, *WALK_STREAMS, runs=2)
+    assert target.missing(tiny_drift, *WALK_STREAMS) == set()
+
+
+@pytest.mark.slow
+def test_interruption_after_every_seventh_message_loses_no_row(
+    tiny_drift: FakeDrift, tiny_config: dict[str, Any]
+) -> None:
+    """A page's rows are interrupted at all their positions."""
+    del tiny_drift.account.conversations[8:]
+    update, streams = random_updates(tiny_drift, 1, FEW_UPDATES), ("conversations", "messages")
+    limit, is_complete = 1, False
+    while not is_complete:
+        tiny_drift.on_request, target = update, FakeTarget()
+        is_complete = sync_interrupted(tiny_config, target, limit, catalog(*streams))
+        target.load(sync(tiny_config, target.state, catalog(*streams)).all)
+        finish(tiny_drift, tiny_config, target, *streams, runs=1)
+        assert target.missing(tiny_drift, *streams) == set(), limit
+        limit += 7
+
+
+@pytest.mark.parametrize("streams", [["messages"], ["conversations", "messages"]])
+def test_every_state_claims_only_rows_written_before_it(
+    streams: list[str], tiny_drift: FakeDrift, tiny_config: dict[str, Any]
+) -> None:
+    messages = sync(tiny_config, catalog=catalog(*streams)).all
+    states = [index for index, each in enumerate(messages) if each["type"] == "STATE"]
+    assert len(states) > 3
+    for index in states:
+        target = FakeTarget(messages[: index + 1])
+        target.load(sync(tiny_config, target.state, catalog(*streams)).all)
+        assert target.missing(tiny_drift, *streams) == set()
