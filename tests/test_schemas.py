@@ -1,4 +1,4 @@
-"""What every schema owes to those who load its records, and to those who read them."""
+"""Rules that every stream's JSON Schema follows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = dict[str, Any]
+Schema = dict[str, Any]
 
-# What a row is known by, and so never null.
+# The primary key of each stream, which is never null.
 KEYS = {
     "accounts": {"accountId"},
     "contact_attributes": {"name"},
@@ -35,114 +35,115 @@ KEYS = {
     "users": {"id"},
 }
 
-# What else is never null: the replication key, and the conversation that a row was asked for with.
+# Other properties that are never null: the replication key, and the id of the conversation that a
+# row belongs to.
 NEVER_NULL = {
     "conversation_details": {"conversationId"},
     "conversations": {"updatedAt"},
     "messages": {"conversationId"},
 }
 
-SIXTY_FOUR_BITS = (-(2**63), 2**63 - 1)
+INT64 = (-(2**63), 2**63 - 1)
 
-every_schema = pytest.mark.parametrize("name", KEYS)
-
-
-def schema(name: str) -> Kind:
-    return SCHEMAS.get_schema(name)
+every_stream = pytest.mark.parametrize("stream", KEYS)
 
 
-def within(kind: Kind, path: str) -> Iterator[tuple[str, Kind]]:
-    """Every kind of value within a kind, and where it stands."""
-    for name, inner in kind.get("properties", {}).items():
+def get_schema(stream: str) -> Schema:
+    return SCHEMAS.get_schema(stream)
+
+
+def subschemas(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
+    """Yield the path and schema of every property and list item, at any depth."""
+    for name, inner in schema.get("properties", {}).items():
         yield f"{path}.{name}", inner
-        yield from within(inner, f"{path}.{name}")
-    if "items" in kind:
-        yield f"{path}[]", kind["items"]
-        yield from within(kind["items"], f"{path}[]")
+        yield from subschemas(inner, f"{path}.{name}")
+    if "items" in schema:
+        yield f"{path}[]", schema["items"]
+        yield from subschemas(schema["items"], f"{path}[]")
 
 
-def types(kind: Kind) -> set[str]:
-    return {kind["type"]} if isinstance(kind["type"], str) else set(kind["type"])
+def properties(stream: str) -> dict[str, Schema]:
+    """Return all subschemas of a stream by path."""
+    return dict(subschemas(get_schema(stream), stream))
 
 
-def test_every_schema_has_its_keys_here() -> None:
-    assert sorted(file.name for file in SCHEMAS.dir_path.iterdir()) == [
-        f"{name}.json" for name in KEYS
-    ]
+def types(schema: Schema) -> set[str]:
+    return {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
 
 
-@every_schema
-def test_it_is_a_schema(name: str) -> None:
-    assert schema(name)["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
-    Draft202012Validator.check_schema(schema(name))
+def test_every_schema_file_is_tested() -> None:
+    files = sorted(file.name for file in SCHEMAS.dir_path.iterdir())
+    assert files == [f"{stream}.json" for stream in KEYS]
 
 
-@every_schema
-def test_the_sdk_puts_all_of_it_into_the_catalog(name: str) -> None:
-    described = {
-        "name": name,
+@every_stream
+def test_schema_is_valid_json_schema(stream: str) -> None:
+    assert get_schema(stream)["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    Draft202012Validator.check_schema(get_schema(stream))
+
+
+@every_stream
+def test_catalog_has_the_whole_schema(stream: str) -> None:
+    """The SDK parses the schema, and could drop keywords that it does not know."""
+    attributes = {
+        "name": stream,
         "path": "",
         "scope": "",
-        "primary_keys": tuple(KEYS[name]),
+        "primary_keys": tuple(KEYS[stream]),
         "schema": StreamSchema(SCHEMAS),
     }
-    stream_class = type("Described", (DriftStream,), described)
+    stream_class = type("Stream", (DriftStream,), attributes)
     tap_class = type(
         "Tap", (TapDrift,), {"discover_streams": lambda tap: [stream_class(tap, tap.client)]}
     )
     catalog = Catalog.from_dict(tap_class(config={"access_token": "t"}).catalog_dict)
     [entry] = catalog.streams
-    assert entry.schema.to_dict() == schema(name)
-    assert set(entry.key_properties or ()) == KEYS[name]
+    assert entry.schema.to_dict() == get_schema(stream)
+    assert set(entry.key_properties or ()) == KEYS[stream]
 
 
-@every_schema
-def test_what_drift_adds_tomorrow_passes(name: str) -> None:
-    kinds = [schema(name), *(kind for _, kind in within(schema(name), name))]
-    assert all(kind["additionalProperties"] is True for kind in kinds if "object" in types(kind))
+@every_stream
+def test_undocumented_properties_are_allowed(stream: str) -> None:
+    schemas = [get_schema(stream), *properties(stream).values()]
+    objects = [schema for schema in schemas if "object" in types(schema)]
+    assert all(schema["additionalProperties"] is True for schema in objects)
 
 
-@every_schema
-def test_keys_are_never_null_and_everything_else_may_be(name: str) -> None:
-    required = KEYS[name] | NEVER_NULL.get(name, set())
-    nullable = {path for path, kind in within(schema(name), name) if "null" in types(kind)}
-    assert nullable == {path for path, _ in within(schema(name), name)} - {
-        f"{name}.{key}" for key in required
-    }
-    assert set(schema(name)["required"]) == required
+@every_stream
+def test_exactly_the_keys_are_required_and_not_nullable(stream: str) -> None:
+    required = KEYS[stream] | NEVER_NULL.get(stream, set())
+    not_nullable = {path for path, each in properties(stream).items() if "null" not in types(each)}
+    assert not_nullable == {f"{stream}.{name}" for name in required}
+    assert set(get_schema(stream)["required"]) == required
 
 
-@every_schema
-def test_every_value_has_one_type(name: str) -> None:
-    """So has a column of a database: of several types, targets make text."""
-    kinds = {path: types(kind) - {"null"} for path, kind in within(schema(name), name)}
-    assert [path for path, several in kinds.items() if len(several) != 1] == []
+@every_stream
+def test_every_property_has_one_type_besides_null(stream: str) -> None:
+    """Targets turn a property with several types into text."""
+    property_types = {path: types(each) - {"null"} for path, each in properties(stream).items()}
+    assert [path for path, several in property_types.items() if len(several) != 1] == []
 
 
-@every_schema
-def test_every_list_says_what_is_in_it(name: str) -> None:
-    lists = [(path, kind) for path, kind in within(schema(name), name) if "array" in types(kind)]
-    assert [path for path, kind in lists if "items" not in kind] == []
+@every_stream
+def test_every_list_has_items(stream: str) -> None:
+    lists = {path: each for path, each in properties(stream).items() if "array" in types(each)}
+    assert [path for path, each in lists.items() if "items" not in each] == []
 
 
-@every_schema
-def test_integers_fit_64_bits(name: str) -> None:
-    bounds = {
-        (kind["minimum"], kind["maximum"])
-        for _, kind in within(schema(name), name)
-        if "integer" in types(kind)
-    }
-    assert bounds <= {SIXTY_FOUR_BITS}
+@every_stream
+def test_integers_fit_64_bits(stream: str) -> None:
+    integers = [each for each in properties(stream).values() if "integer" in types(each)]
+    assert {(each["minimum"], each["maximum"]) for each in integers} <= {INT64}
 
 
-@every_schema
-def test_no_two_names_differ_in_case_alone(name: str) -> None:
+@every_stream
+def test_no_two_names_differ_only_in_case(stream: str) -> None:
     """Most databases would take them for one column."""
-    paths = [path.lower() for path, _ in within(schema(name), name)]
+    paths = [path.lower() for path in properties(stream)]
     assert len(set(paths)) == len(paths)
 
 
-@every_schema
-def test_every_property_is_described(name: str) -> None:
-    described = [(name, schema(name)), *within(schema(name), name)]
-    assert [path for path, kind in described if len(kind.get("description", "")) < 20] == []
+@every_stream
+def test_every_property_has_a_description(stream: str) -> None:
+    described = {stream: get_schema(stream), **properties(stream)}
+    assert [path for path, each in described.items() if len(each.get("description", "")) < 20] == []

@@ -1,4 +1,4 @@
-"""The tap as a Singer tap: the SDK's own tests, discovery, and the words about it."""
+"""The tap as a Singer tap: the SDK's standard tests, --discover and --about."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The SDK's tests take their settings when this file is imported: the port is open from then on.
+# The SDK needs the settings when this module is imported, so the port is open from then on.
 DRIFT = FakeDrift()
 CONFIG = {"access_token": DRIFT.token, "api_url": DRIFT.url}
 StandardTests: Any = get_tap_test_class(
@@ -30,13 +30,13 @@ class TestTapDrift(StandardTests):  # type: ignore[misc]  # the SDK makes the cl
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def _drift_answers(cls) -> Iterator[None]:
+    def _running_server(cls) -> Iterator[None]:
         with DRIFT:
             yield
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command with no configuration at all."""
+def run_without_config(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with an empty environment."""
     return subprocess.run(
         [sys.executable, "-m", "tap_drift", *arguments],
         env={"PATH": ""},
@@ -46,8 +46,8 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_discovery_needs_no_configuration_and_complains_of_nothing() -> None:
-    run = command("--discover")
+def test_discover_needs_no_configuration() -> None:
+    run = run_without_config("--discover")
     streams = {entry["tap_stream_id"]: entry for entry in json.loads(run.stdout)["streams"]}
     stream = streams["conversations"]
     assert stream["key_properties"] == ["id"]
@@ -56,15 +56,15 @@ def test_discovery_needs_no_configuration_and_complains_of_nothing() -> None:
     assert "onfig" not in run.stderr
 
 
-def test_about_needs_no_configuration_and_hides_the_secrets() -> None:
-    about = json.loads(command("--about", "--format=json").stdout)
+def test_discover_ignores_invalid_settings() -> None:
+    settings = {"concurrency": "many", "request_timeout": None, "page_size": 0}
+    streams = TapDrift(config=settings, validate_config=False).catalog_dict["streams"]
+    assert len(streams) == 13
+
+
+def test_about_needs_no_configuration_and_marks_secrets() -> None:
+    about = json.loads(run_without_config("--about", "--format=json").stdout)
     settings = about["settings"]["properties"]
     secrets = {name for name, setting in settings.items() if setting.get("writeOnly")}
     assert secrets == {"access_token", "client_secret", "refresh_token"}
     assert all(settings[name]["title"] and settings[name]["description"] for name in settings)
-
-
-def test_discovery_does_not_mind_settings_that_are_wrong() -> None:
-    settings = {"concurrency": "many", "request_timeout": None, "page_size": 0}
-    streams = TapDrift(config=settings, validate_config=False).catalog_dict["streams"]
-    assert len(streams) == 13

@@ -1,0 +1,359 @@
+"""After a signal, a kill, an error or the death of the target, the next run loses nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_drift import FakeDrift, FakeDriftHandler
+from fake_target import FakeTarget
+from faults import answer, answer_normally, page
+from runs import CapturedMessages, catalog, sync, sync_failing
+
+from tap_drift.sandbox.data.account import Account
+from tap_drift.sync.writer import MessageWriter
+from tap_drift.tap import TapDrift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from faults import Fault
+
+    from tap_drift.sandbox.server import Answer
+
+# 250 conversations are 25 pages.
+PAGE_SIZE = 10
+PAGES = 25
+
+STREAMS = ("conversations", "messages", "transcripts", "contacts")
+STREAMS_PAGE_SIZE = 5
+
+slow = pytest.mark.slow
+
+
+class TapProcess:
+    """The command `tap-drift` as a process that can be interrupted."""
+
+    def __init__(
+        self,
+        drift: FakeDrift,
+        folder: Path,
+        *streams: str,
+        page_size: int,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        (folder / "state.json").write_text(json.dumps(state or {}))
+        (folder / "catalog.json").write_text(json.dumps(catalog(*streams)))
+        command = [sys.executable, "-m", "tap_drift", "--config=ENV"]
+        self.drift = drift
+        self.process = subprocess.Popen(
+            [*command, "--state=state.json", "--catalog=catalog.json"],
+            cwd=folder,
+            env=os.environ
+            | {
+                "TAP_DRIFT_ACCESS_TOKEN": drift.token,
+                "TAP_DRIFT_API_URL": drift.url,
+                "TAP_DRIFT_PAGE_SIZE": str(page_size),
+                "TAP_DRIFT_LOOKBACK_SECONDS": "0",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def signal_at(self, request_number: int, number: signal.Signals) -> None:
+        """Send a signal when this request arrives, before it is answered."""
+
+        def send(request: int) -> None:
+            if request == request_number:
+                self.process.send_signal(number)
+
+        self.drift.on_request = send
+
+    def close_output_after(self, count: int) -> list[str]:
+        """Read this number of lines as a target does that then dies."""
+        assert self.process.stdout
+        lines = [self.process.stdout.readline() for _ in range(count)]
+        self.process.stdout.close()
+        return lines
+
+    def wait(self) -> tuple[int, list[str]]:
+        """Wait for the end; return the exit code and the lines on standard output."""
+        output, errors = self.process.communicate(timeout=30)
+        self.drift.on_request = None
+        assert "Traceback" not in errors
+        return self.process.returncode, output.splitlines(keepends=True)
+
+    def wait_without_output(self) -> int:
+        """Wait for the end after `close_output_after`; return the exit code."""
+        assert self.process.stderr
+        with self.process.stderr as errors:
+            assert "Traceback" not in errors.read()
+        self.drift.on_request = None
+        return self.process.wait(30)
+
+
+def complete_lines(lines: list[str]) -> list[dict[str, Any]]:
+    """Return the messages that a target can read: the lines that have a line end."""
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def exit_code(number: signal.Signals) -> int:
+    """Return what `Popen` reports: 128 + n if the tap handles the signal, else -n."""
+    return -number if number == signal.SIGKILL else 128 + number
+
+
+# Conversations alone
+
+
+@pytest.fixture
+def config(config: dict[str, Any]) -> dict[str, Any]:
+    return config | {"page_size": PAGE_SIZE, "lookback_seconds": 0}
+
+
+@pytest.mark.parametrize(
+    "request_number",
+    [pytest.param(1, marks=slow), pytest.param(2, marks=slow), 12, pytest.param(25, marks=slow)],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_the_run_with_a_state_to_resume_from(
+    number: signal.Signals,
+    request_number: int,
+    drift: FakeDrift,
+    config: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    run = TapProcess(drift, tmp_path, "conversations", page_size=PAGE_SIZE)
+    run.signal_at(request_number, number)
+    status, lines = run.wait()
+    assert status == 128 + number
+    assert all(line.endswith("\n") for line in lines)
+    assert json.loads(lines[-1])["type"] == "STATE"
+    target = FakeTarget(complete_lines(lines))
+    pages = request_number - 1
+    assert len(target.conversations) == PAGE_SIZE * pages
+    drift.requests.clear()
+    target.load(sync(config, target.state).all)
+    assert target.missing(drift) == set()
+    head = 1 if pages else 0
+    assert len(drift.requests) == head + PAGES - pages
+
+
+def resume(drift: FakeDrift, folder: Path, lines: list[str]) -> FakeTarget:
+    """Load the lines, update a conversation, and run again from the state."""
+    target = FakeTarget(complete_lines(lines))
+    oldest = drift.conversation_ids()[-1]
+    drift.update_conversation(oldest, 1_780_000_000_000, status="reopened")
+    drift.requests.clear()
+    run = TapProcess(drift, folder, "conversations", page_size=PAGE_SIZE, state=target.state)
+    target.load(complete_lines(run.wait()[1]))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("request_number", "requests_left"),
+    [
+        pytest.param(1, 25, marks=slow),
+        pytest.param(2, 25, marks=slow),
+        (12, 1 + 15),
+        pytest.param(23, 1 + 5, marks=slow),
+    ],
+)
+def test_kill_costs_the_pages_since_the_last_state(
+    request_number: int, requests_left: int, drift: FakeDrift, tmp_path: Path
+) -> None:
+    run = TapProcess(drift, tmp_path, "conversations", page_size=PAGE_SIZE)
+    run.signal_at(request_number, signal.SIGKILL)
+    status, lines = run.wait()
+    assert status == -signal.SIGKILL
+    assert resume(drift, tmp_path, lines).missing(drift) == set()
+    assert len(drift.requests) == requests_left
+
+
+@pytest.mark.parametrize(
+    ("request_number", "requests_left"), [pytest.param(2, 25, marks=slow), (12, 1 + 15)]
+)
+def test_dead_target_costs_the_pages_since_the_last_state(
+    request_number: int, requests_left: int, drift: FakeDrift, tmp_path: Path
+) -> None:
+    run = TapProcess(drift, tmp_path, "conversations", page_size=PAGE_SIZE)
+    lines: list[str] = []
+
+    def die(request: int) -> None:
+        if request == request_number:
+            pages = request_number - 1
+            states = pages // 10
+            lines.extend(run.close_output_after(1 + PAGE_SIZE * pages + states))
+
+    drift.on_request = die
+    assert run.wait_without_output() == 1
+    assert resume(drift, tmp_path, lines).missing(drift) == set()
+    assert len(drift.requests) == requests_left
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answer(403), id="refused"),
+        pytest.param(page({"id": 1, "updatedAt": "words"}), id="invalid row"),
+    ],
+)
+def test_error_is_preceded_by_a_state(
+    fault: Fault, drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    drift.faults.extend([*[answer_normally] * 3, fault])
+    messages, _ = sync_failing(config)
+    assert messages.all[-1]["type"] == "STATE"
+    assert len(FakeTarget(messages.all).conversations) == 3 * PAGE_SIZE
+    assert messages.state()["bookmarks"]["conversations"]["resume"]["next"]
+
+
+# The last STATE
+
+
+def test_signal_with_batches_writes_no_state(config: dict[str, Any]) -> None:
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///nowhere"}}
+    for settings, types in ((config, ["STATE"]), (config | {"batch_config": batch}, [])):
+        messages = CapturedMessages()
+        tap = TapDrift(config=settings, state={"bookmarks": {}}, message_writer=messages)
+        tap.state["bookmarks"] = {"conversations": {}}
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+        assert [message["type"] for message in messages.all] == types
+
+
+def test_signal_flushes_records_when_state_is_unchanged(config: dict[str, Any]) -> None:
+    output = io.BytesIO()
+    tap = TapDrift(config=config, message_writer=MessageWriter(output))
+    tap.state_writer.write_state(tap.state)
+    tap.message_writer.write_record("conversations", {"id": 1}, None, None)
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    types = [json.loads(line)["type"] for line in output.getvalue().splitlines()]
+    assert types == ["STATE", "RECORD"]
+
+
+def test_signal_before_the_state_is_loaded_writes_nothing(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty STATE would replace the state that the run was given."""
+    state = {"bookmarks": {"conversations": {"replication_key": "updatedAt"}}}
+    monkeypatch.setattr(TapDrift, "setup_mapper", lambda _: signal.raise_signal(signal.SIGTERM))
+    messages = CapturedMessages()
+    with pytest.raises(SystemExit) as end:
+        TapDrift(config=config, state=state, message_writer=messages)
+    assert end.value.code == 143
+    assert messages.all == []
+
+
+# With streams that are requested per conversation
+
+
+@pytest.fixture
+def forty() -> Iterator[FakeDrift]:
+    """A server with 40 conversations."""
+    with FakeDrift(Account.from_seed(40, seed=7)) as server:
+        yield server
+
+
+def check_next_run(drift: FakeDrift, lines: list[str], number: signal.Signals) -> None:
+    """Check what the interrupted run wrote, and that the next run emits all that is missing."""
+    if number != signal.SIGKILL:
+        assert all(line.endswith("\n") for line in lines)
+        assert '"STATE"' in "".join(lines)
+    target = FakeTarget(complete_lines(lines))
+    drift.faults_by_path.clear()
+    drift.RequestHandlerClass = FakeDriftHandler
+    config = {"api_url": drift.url, "access_token": drift.token, "lookback_seconds": 0}
+    target.load(sync(config, target.state, catalog(*STREAMS)).all)
+    assert target.missing(drift, *STREAMS) == set()
+
+
+SIGNALS = [
+    signal.SIGTERM,
+    pytest.param(signal.SIGINT, marks=slow),
+    pytest.param(signal.SIGKILL, marks=slow),
+]
+
+
+@pytest.mark.parametrize("request_number", [1, 2, 9, 40, 90])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@slow
+def test_signal_at_any_request_loses_no_row(
+    number: signal.Signals, request_number: int, forty: FakeDrift, tmp_path: Path
+) -> None:
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
+    run.signal_at(request_number, number)
+    status, lines = run.wait()
+    assert status == exit_code(number)
+    check_next_run(forty, lines, number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_does_not_wait_for_requests_in_flight(
+    number: signal.Signals, forty: FakeDrift, tmp_path: Path
+) -> None:
+    """The server answers them after the process has ended."""
+    ended, held = threading.Event(), []
+
+    class HoldingHandler(FakeDriftHandler):
+        def answer(self) -> Answer:
+            if "/messages" in self.path or "/transcript" in self.path or "/contacts" in self.path:
+                held.append(self.path)
+                if len(held) == 8:
+                    run.process.send_signal(number)
+                assert ended.wait(30)
+            return super().answer()
+
+    forty.RequestHandlerClass = HoldingHandler
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
+    status, lines = run.wait()
+    assert len(held) == 8
+    ended.set()
+    assert status == exit_code(number)
+    check_next_run(forty, lines, number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_does_not_wait_for_a_retry(
+    number: signal.Signals, forty: FakeDrift, tmp_path: Path
+) -> None:
+    """Drift asks for a wait of minutes; the signal is sent once the wait is logged."""
+    forty.faults_by_path["/messages"] = answer(429, Retry_After="200")
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
+    assert run.process.stderr
+    for line in run.process.stderr:
+        if "Asking again in 2" in line or "429" in line:
+            run.process.send_signal(number)
+            break
+    status, lines = run.wait()
+    assert status == exit_code(number)
+    check_next_run(forty, lines, number)
+
+
+@pytest.mark.parametrize("line_count", [1, 2, 60, 250])
+@slow
+def test_dead_target_loses_no_committed_row(
+    line_count: int, forty: FakeDrift, tmp_path: Path
+) -> None:
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
+    lines = run.close_output_after(line_count)
+    assert run.wait_without_output() == 1
+    check_next_run(forty, lines, signal.SIGKILL)
+
+
+def test_concurrent_requests_leave_output_lines_whole(forty: FakeDrift, tmp_path: Path) -> None:
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
+    status, lines = run.wait()
+    assert status == 0
+    messages = [json.loads(line) for line in lines]
+    assert {message["stream"] for message in messages if "stream" in message} == set(STREAMS)
+    check_next_run(forty, lines, signal.SIGTERM)
