@@ -1,4 +1,4 @@
-"""Singer messages to standard output: whole lines, a page at a time."""
+"""MessageWriter: Singer messages as whole lines, buffered by the page."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Output(io.BytesIO):
-    """Standard output; calls somebody in the middle of each write."""
+    """Standard output in memory; calls `interrupt` in the middle of each write."""
 
     def __init__(self, interrupt: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.interrupt = interrupt
-        self.handed_over = b""
+        self.flushed = b""
 
     def flush(self) -> None:
-        self.handed_over = self.getvalue()
+        self.flushed = self.getvalue()
 
     def write(self, data: Any, /) -> int:
         half = len(data) // 2
@@ -41,31 +41,31 @@ def output() -> Output:
     return Output()
 
 
-def lines(output: Output) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.handed_over.splitlines()]
+def flushed_messages(output: Output) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.flushed.splitlines()]
 
 
 def record(**fields: Any) -> RecordMessage:
     return RecordMessage(stream="conversations", record=fields)
 
 
-def test_records_wait_until_they_are_handed_over(output: Output) -> None:
+def test_records_are_buffered_until_flush(output: Output) -> None:
     writer = MessageWriter(output)
     writer.write_message(record(id=1))
     writer.write_message(record(id=2))
-    assert output.handed_over == b""
+    assert output.flushed == b""
     writer.flush()
-    assert [line["record"]["id"] for line in lines(output)] == [1, 2]
+    assert [line["record"]["id"] for line in flushed_messages(output)] == [1, 2]
 
 
-def test_a_state_goes_out_at_once_and_after_the_records_before_it(output: Output) -> None:
+def test_state_is_flushed_at_once_after_earlier_records(output: Output) -> None:
     writer = MessageWriter(output)
     writer.write_message(record(id=1))
     writer.write_message(StateMessage(value={}))
-    assert [line["type"] for line in lines(output)] == ["RECORD", "STATE"]
+    assert [line["type"] for line in flushed_messages(output)] == ["RECORD", "STATE"]
 
 
-def test_values_are_written_as_they_are(output: Output) -> None:
+def test_values_keep_all_digits_and_characters(output: Output) -> None:
     writer = MessageWriter(output)
     moment = datetime(2024, 1, 31, 12, tzinfo=UTC)
     writer.write_message(
@@ -75,15 +75,15 @@ def test_values_are_written_as_they_are(output: Output) -> None:
         RecordMessage(stream="conversations", record={}, version=7, time_extracted=moment)
     )
     writer.flush()
-    written = output.handed_over.decode()
+    written = output.flushed.decode()
     assert '"big":1180591620717411303424' in written
     assert '"fine":0.10000000000000000001' in written
-    assert lines(output)[0]["record"]["text"] == "ü\u2028🎉"
-    assert lines(output)[1]["version"] == 7
-    assert datetime.fromisoformat(lines(output)[1]["time_extracted"]) == moment
+    assert flushed_messages(output)[0]["record"]["text"] == "ü\u2028🎉"
+    assert flushed_messages(output)[1]["version"] == 7
+    assert datetime.fromisoformat(flushed_messages(output)[1]["time_extracted"]) == moment
 
 
-def test_what_comes_in_the_middle_of_a_line_is_done_after_it(output: Output) -> None:
+def test_action_during_a_write_runs_once_after_it(output: Output) -> None:
     writer = MessageWriter(output)
 
     def state() -> None:
@@ -97,24 +97,24 @@ def test_what_comes_in_the_middle_of_a_line_is_done_after_it(output: Output) -> 
     output.interrupt = interrupt
     writer.write_message(record(id=1))
     writer.flush()
-    assert [line["type"] for line in lines(output)] == ["RECORD", "STATE"]
+    assert [line["type"] for line in flushed_messages(output)] == ["RECORD", "STATE"]
 
 
-def test_between_lines_it_is_done_at_once(output: Output) -> None:
-    done: list[bool] = []
-    MessageWriter(output).between_lines(lambda: done.append(True))
-    assert done == [True]
-    assert output.handed_over == b""
+def test_action_between_writes_runs_at_once(output: Output) -> None:
+    calls: list[bool] = []
+    MessageWriter(output).between_lines(lambda: calls.append(True))
+    assert calls == [True]
+    assert output.flushed == b""
 
 
-def test_a_streams_records_take_the_short_way(config: dict[str, Any]) -> None:
-    class Counting(CapturedMessages):
-        short = 0
+def test_streams_write_records_without_message_objects(config: dict[str, Any]) -> None:
+    class CountingMessages(CapturedMessages):
+        count = 0
 
         def write_record(self, *message: Any) -> None:
-            self.short += 1
+            self.count += 1
             super().write_record(*message)
 
-    messages = Counting()
+    messages = CountingMessages()
     sync(config, messages=messages)
-    assert messages.short == len(messages.records()) == 250
+    assert messages.count == len(messages.records()) == 250
