@@ -16,7 +16,7 @@ from fake_drift import TOKEN
 from faults import answer
 from runs import catalog, catalog_entry
 
-from tap_drift.exceptions import sentences
+from tap_drift.exceptions import user_messages
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_invalid_bookmark_is_named(tmp_path: Path, run_tap: RunTap) -> None:
 
 
 def test_unexpected_exception_is_named_without_its_text() -> None:
-    [sentence] = sentences(KeyError("secret words"))
+    [sentence] = user_messages(KeyError("secret words"))
     assert "KeyError" in sentence
     assert "words" not in sentence
 
@@ -197,7 +197,7 @@ def test_full_disk_is_one_error(mode: list[str], run_tap: RunTap) -> None:
     with Path("/dev/full").open("w") as full:
         run = run_tap("--config=ENV", *mode, stdout=full)
     assert run.returncode == 1
-    assert errors(run) == ["Cannot use standard output: No space left on device."]
+    assert errors(run) == ["Cannot write to standard output: No space left on device."]
     assert "Exception" not in run.stderr
 
 

@@ -13,7 +13,7 @@ from fake_drift import TOKEN, FakeDrift
 from faults import answer
 from runs import catalog, catalog_entry
 
-from tap_drift.connection_test import works
+from tap_drift.connection_test import check_streams
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check(config: dict[str, Any], *streams: str) -> tuple[bool, list[str]]:
     """Run the test for these streams, or all; return the result and the lines."""
     tap = TapDrift(config=config, catalog=catalog(*streams))
     lines: list[str] = []
-    return works(tap.drift_streams, tap.client, lines.append), lines
+    return check_streams(tap.drift_streams, tap.client, lines.append), lines
 
 
 def test_every_stream_costs_one_request_and_one_line(
@@ -55,7 +55,7 @@ def test_empty_selection_does_not_work(config: dict[str, Any]) -> None:
     catalog_entry(selected, "users")["metadata"][-1]["metadata"]["selected"] = False
     tap = TapDrift(config=config, catalog=selected)
     lines: list[str] = []
-    assert not works(tap.drift_streams, tap.client, lines.append)
+    assert not check_streams(tap.drift_streams, tap.client, lines.append)
     assert lines == ["No stream is selected."]
 
 
@@ -76,7 +76,7 @@ def test_child_cannot_be_tested_in_an_empty_account(
     drift.account.conversations.clear()
     is_working, lines = check(config, "messages")
     assert not is_working
-    assert lines[-1] == "messages: Not tried: there is no conversation to try it on."
+    assert lines[-1] == "messages: Not tested: there is no conversation to test it with."
 
 
 def test_missing_item_shows_that_the_child_works(drift: FakeDrift, config: dict[str, Any]) -> None:

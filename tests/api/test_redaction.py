@@ -1,4 +1,4 @@
-"""Failures in words."""
+"""Drift's error answers in error messages, without secrets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from fake_drift import TOKEN
 from tap_drift.api.redaction import error_text, redirect_host
 
 
-def response(body: Any, **headers: str) -> requests.Response:
-    made = requests.Response()
-    made._content = (body if isinstance(body, str) else json.dumps(body)).encode()  # noqa: SLF001
-    made.headers.update(headers)
-    made.request = requests.Request(
+def make_response(body: Any, **headers: str) -> requests.Response:
+    response = requests.Response()
+    text = body if isinstance(body, str) else json.dumps(body)
+    response._content = text.encode()  # noqa: SLF001 - requests has no public way to set it
+    response.headers.update(headers)
+    response.request = requests.Request(
         "GET", "http://drift.test/", headers={"Authorization": f"Bearer {TOKEN}"}
     ).prepare()
-    return made
+    return response
 
 
 @pytest.mark.parametrize(
@@ -33,36 +34,42 @@ def response(body: Any, **headers: str) -> requests.Response:
         },
     ],
 )
-def test_both_forms_of_drifts_errors_are_quoted_on_one_line(body: dict[str, Any]) -> None:
-    assert error_text(response(body)) == "validation_error: limit is too large"
+def test_both_error_formats_are_quoted_on_one_line(body: dict[str, Any]) -> None:
+    assert error_text(make_response(body)) == "validation_error: limit is too large"
 
 
 @pytest.mark.parametrize(
     "body",
     ["", "<html>my words</html>", "null", "[]", {"error": "words"}, {"errors": {}}, {"error": 5}],
 )
-def test_nothing_else_of_an_answer_is_quoted(body: Any) -> None:
-    assert error_text(response(body)) == ""
+def test_other_bodies_are_not_quoted(body: Any) -> None:
+    assert error_text(make_response(body)) == ""
 
 
-def test_a_token_that_drift_repeats_is_masked() -> None:
-    error = error_text(response({"error": {"type": "x", "message": f"bad token {TOKEN}!"}}))
-    assert error == "x: bad token ***!"
+def test_token_in_an_error_is_masked() -> None:
+    response = make_response({"error": {"type": "x", "message": f"bad token {TOKEN}!"}})
+    assert error_text(response) == "x: bad token ***!"
 
 
-def test_secrets_of_a_form_that_drift_repeats_are_masked() -> None:
+def test_form_secrets_in_an_error_are_masked() -> None:
     form = {"client_id": "id", "client_secret": TOKEN[:9], "refresh_token": f"{TOKEN}/+&"}
-    answer = response({"error": {"type": "x", "message": f"id {TOKEN[:9]} {TOKEN}/+&."}})
-    answer.request = requests.Request("POST", "http://drift.test/", data=form).prepare()
-    assert error_text(answer) == "x: id *** ***."
+    response = make_response({"error": {"type": "x", "message": f"id {TOKEN[:9]} {TOKEN}/+&."}})
+    response.request = requests.Request("POST", "http://drift.test/", data=form).prepare()
+    assert error_text(response) == "x: id *** ***."
 
 
-def test_a_long_message_is_cut() -> None:
-    assert len(error_text(response({"error": {"message": "words " * 1000}}))) <= 300
+def test_long_error_is_shortened() -> None:
+    response = make_response({"error": {"message": "words " * 1000}})
+    assert len(error_text(response)) <= 300
 
 
-def test_of_a_redirect_only_the_host_is_named() -> None:
-    redirect = response("", Location="https://user:pw@elsewhere.test:444/path?token=1")
-    assert redirect_host(redirect) == "https://elsewhere.test"
-    assert redirect_host(response("")) == "an unknown host"
-    assert redirect_host(response("", Location="/other")) == "an unknown host"
+@pytest.mark.parametrize(
+    ("headers", "target"),
+    [
+        ({"Location": "https://user:pw@elsewhere.test:444/path?token=1"}, "https://elsewhere.test"),
+        ({"Location": "/other"}, "an unknown host"),
+        ({}, "an unknown host"),
+    ],
+)
+def test_redirect_target_is_scheme_and_host_only(headers: dict[str, str], target: str) -> None:
+    assert redirect_host(make_response("", **headers)) == target

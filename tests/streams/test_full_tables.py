@@ -196,7 +196,7 @@ def test_pagination_loop_of_accounts_fails_the_stream(
 ) -> None:
     drift.faults_by_path["/accounts"] = accounts_page("a", next="/accounts?index=65&size=65")
     _, error = sync_failing(config, catalog=catalog("accounts"))
-    assert "go in a circle" in error
+    assert "links to a page already read" in error
     assert len(drift.requests) == 2
 
 
@@ -264,7 +264,7 @@ def test_more_equal_starts_than_an_answer_holds_is_an_error(
 ) -> None:
     set_meetings(drift, [1_700_000_000_000] * 1001)
     _, error = sync_failing(config, catalog=catalog("meetings"))
-    assert "1,000 or more rows for one millisecond" in error
+    assert "1,000 or more rows in one millisecond" in error
 
 
 def test_meetings_with_equal_slug_are_emitted_then_fail(
@@ -332,7 +332,7 @@ def test_account_deleted_meanwhile_prevents_activate_version(
     drift.on_request = delete
     messages = sync(config | WITH_VERSIONS, catalog=catalog("accounts"))
     assert "ACTIVATE_VERSION" not in message_types(messages)
-    assert "Drift says that it has 150 accounts, and sent 149." in caplog.text
+    assert "Drift reports 150 accounts, but sent 149." in caplog.text
 
 
 def test_full_table_conversations_have_no_activate_version(config: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ def test_missing_item_is_skipped_and_named(
     assert messages.record_ids("conversation_details") == others
     warnings = [each for each in caplog.records if path in each.getMessage()]
     assert [each.levelname for each in warnings] == ["WARNING", "WARNING"]
-    assert "conversation_details: 1 of 40 were gone (404 or 410)" in caplog.text
+    assert "conversation_details: 1 of 40 not found (404 or 410), skipped" in caplog.text
 
 
 def test_only_twenty_missing_items_are_named(

@@ -49,7 +49,7 @@ def test_every_id_is_in_one_shard_of_about_equal_size(step: int, count: int) -> 
     ids = range(312_005_104, 312_005_104 + 10_000 * step, step)
     sizes = Counter[Shard]()
     for number in ids:
-        [shard] = [shard for shard in shards if shard.holds(number)]
+        [shard] = [shard for shard in shards if shard.contains(number)]
         sizes[shard] += 1
     average = len(ids) / count
     assert all(0.8 * average < sizes[shard] < 1.2 * average for shard in shards)
@@ -57,12 +57,12 @@ def test_every_id_is_in_one_shard_of_about_equal_size(step: int, count: int) -> 
 
 def test_assignment_of_ids_is_stable() -> None:
     """After a change, states would claim conversations that another shard has read."""
-    ids = [number for number in range(40) if Shard(1, 4).holds(number)]
+    ids = [number for number in range(40) if Shard(1, 4).contains(number)]
     assert ids == [0, 2, 9, 10, 12, 19, 25, 27, 31, 33, 38]
 
 
 def test_default_shard_holds_every_id() -> None:
-    assert all(Shard().holds(number) for number in range(100))
+    assert all(Shard().contains(number) for number in range(100))
 
 
 # Runs
@@ -90,7 +90,7 @@ def test_shard_requests_only_its_own_conversations(
 ) -> None:
     settings = config | {"shard_count": 4, "shard_index": 1}
     messages = sync(settings, catalog=catalog("conversations", "messages"))
-    own = [number for number in drift.conversation_ids() if Shard(1, 4).holds(number)]
+    own = [number for number in drift.conversation_ids() if Shard(1, 4).contains(number)]
     assert messages.record_ids() == own
     requested = [path.split("/")[2] for path in drift.requests if "/messages" in path]
     assert {int(number) for number in requested} == set(own)
