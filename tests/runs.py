@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fake_target import FakeTarget
 
 # The last DuckDB that target-duckdb loads into without losing rows has wheels up to 3.13.
-TARGET_PYTHON = ">=3.10,<3.14"
+TARGET_PYTHON = ">=3.11,<3.14"
 
 StandardStream = int | IO[str]
 

@@ -58,7 +58,7 @@ def run(command: list[str], environment: dict[str, str], cwd: Path) -> None:
 def engine(uv: str, example: Path) -> list[str]:
     """How to run a program of the engine that an example names."""
     [pin] = re.findall(r"pip install '(.*?)'", example.read_text())
-    return [uv, "run", "--no-project", "--python", ">=3.10,<3.13", "--with", pin]
+    return [uv, "run", "--no-project", "--python", ">=3.11,<3.13", "--with", pin]
 
 
 def loaded(postgres: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
 PIN = "airbyte~=0.71.3"
-PYTHON = ">=3.10,<3.13"
+PYTHON = ">=3.11,<3.13"
 SOURCE = str(Path(sys.executable).with_name("source-drift"))
 
 
