@@ -1,13 +1,13 @@
-"""What is wrong with a configuration, said before any request."""
+"""Settings: validation, environment variables, blank values."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from singer_sdk.exceptions import ConfigValidationError
 from fake_drift import TOKEN
 from runs import sync
-from singer_sdk.exceptions import ConfigValidationError
 
 from tap_drift.settings import schema
 from tap_drift.tap import TapDrift
@@ -15,11 +15,11 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
-GOOD = {"access_token": TOKEN}
+VALID = {"access_token": TOKEN}
 OAUTH = {"client_id": "id", "client_secret": TOKEN, "refresh_token": TOKEN}
 
 
-def complaints(config: dict[str, Any], **options: Any) -> list[str]:
+def errors(config: dict[str, Any], **options: Any) -> list[str]:
     with pytest.raises(ConfigValidationError) as error:
         TapDrift(config=config, **options)
     return error.value.errors
@@ -62,44 +62,44 @@ def complaints(config: dict[str, Any], **options: Any) -> list[str]:
         ("refresh_token", "Bearer abc", "a Drift token by itself"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_accepts(
+def test_invalid_setting_is_named_with_accepted_values(
     setting: str, value: Any, accepted: str
 ) -> None:
-    [complaint] = complaints(GOOD | {setting: value})
-    assert complaint.startswith(f"`{setting}` must be {accepted}")
+    [message] = errors(VALID | {setting: value})
+    assert message.startswith(f"`{setting}` must be {accepted}")
 
 
 @pytest.mark.parametrize("setting", list(schema()["properties"]))
-def test_a_token_in_the_wrong_place_is_not_repeated(setting: str) -> None:
-    assert TOKEN not in str(complaints(GOOD | {setting: f" {TOKEN} {TOKEN}"}))
+def test_error_does_not_repeat_the_value(setting: str) -> None:
+    assert TOKEN not in str(errors(VALID | {setting: f" {TOKEN} {TOKEN}"}))
 
 
-def test_a_missing_token_is_named_with_the_ways_to_give_it() -> None:
-    [complaint] = complaints({})
-    assert complaint.startswith("`access_token` is missing")
-    assert "TAP_DRIFT_ACCESS_TOKEN" in complaint
+def test_missing_token_error_names_setting_and_variable() -> None:
+    [message] = errors({})
+    assert message.startswith("`access_token` is missing")
+    assert "TAP_DRIFT_ACCESS_TOKEN" in message
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("names", "expected"),
     [
         (["client_id", "client_secret"], "`refresh_token` is missing"),
         (["refresh_token"], "`client_id` and `client_secret` are missing"),
     ],
 )
-def test_what_an_oauth_app_lacks_is_named(given: list[str], complaint: str) -> None:
-    [said] = complaints({name: OAUTH[name] for name in given})
-    assert said.startswith(complaint)
-    assert TOKEN not in said
+def test_incomplete_oauth_settings_are_named(names: list[str], expected: str) -> None:
+    [message] = errors({name: OAUTH[name] for name in names})
+    assert message.startswith(expected)
+    assert TOKEN not in message
 
 
-def test_an_oauth_app_is_enough() -> None:
+def test_oauth_settings_replace_the_token() -> None:
     assert TapDrift(config=dict(OAUTH))
 
 
-def test_each_fault_is_said_once() -> None:
-    wrong = {"page_size": 0, "statuses": ["x", "y"], "api_url": "?"}
-    assert [said.split("`")[1] for said in complaints(wrong)] == [
+def test_each_error_is_reported_once() -> None:
+    invalid = {"page_size": 0, "statuses": ["x", "y"], "api_url": "?"}
+    assert [message.split("`")[1] for message in errors(invalid)] == [
         "access_token",
         "statuses",
         "page_size",
@@ -107,28 +107,28 @@ def test_each_fault_is_said_once() -> None:
     ]
 
 
-def test_a_setting_of_the_sdks_is_named_too() -> None:
-    [complaint] = complaints(GOOD | {"flattening_max_depth": "deep"})
-    assert complaint.startswith("`flattening_max_depth` must have type")
+def test_invalid_sdk_setting_is_named() -> None:
+    [message] = errors(VALID | {"flattening_max_depth": "deep"})
+    assert message.startswith("`flattening_max_depth` must have type")
 
 
 @pytest.mark.parametrize(
     "value", ["2024-01-31", "2024-01-31T09:00:00Z", "2024-01-31 09:00:00+02:00"]
 )
-def test_dates_may_be_spelled_in_many_ways(value: str) -> None:
-    assert TapDrift(config=GOOD | {"start_date": value})
+def test_start_date_accepts_dates_and_date_times(value: str) -> None:
+    assert TapDrift(config=VALID | {"start_date": value})
 
 
 @pytest.mark.parametrize("blank", [None, ""])
-def test_null_and_blank_are_the_same_as_not_given(blank: str | None, drift: FakeDrift) -> None:
-    nothing = dict.fromkeys(["start_date", "statuses", "page_size", "user_agent", *OAUTH], blank)
+def test_null_and_blank_values_count_as_unset(blank: str | None, drift: FakeDrift) -> None:
+    unset = dict.fromkeys(["start_date", "statuses", "page_size", "user_agent", *OAUTH], blank)
     config = {"access_token": drift.token, "api_url": drift.url}
-    assert sync(config | nothing).record_ids() == drift.conversation_ids()
-    assert complaints({"access_token": blank})[0].startswith("`access_token` is missing")
-    assert complaints(OAUTH | {"refresh_token": blank})[0].startswith("`refresh_token` is missing")
+    assert sync(config | unset).record_ids() == drift.conversation_ids()
+    assert errors({"access_token": blank})[0].startswith("`access_token` is missing")
+    assert errors(OAUTH | {"refresh_token": blank})[0].startswith("`refresh_token` is missing")
 
 
-def test_a_blank_in_the_environment_does_not_hide_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_variable_does_not_override_config_file(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ACCESS_TOKEN", "PAGE_SIZE", "REFRESH_TOKEN"):
         monkeypatch.setenv(f"TAP_DRIFT_{name}", "")
     config = OAUTH | {"page_size": 50}
@@ -136,8 +136,8 @@ def test_a_blank_in_the_environment_does_not_hide_a_value(monkeypatch: pytest.Mo
     assert {name: tap.config[name] for name in config} == config
 
 
-def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {
+def test_every_setting_can_be_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
         "TAP_DRIFT_ACCESS_TOKEN": TOKEN,
         "TAP_DRIFT_START_DATE": "2024-01-31",
         "TAP_DRIFT_STATUSES": '["open", "closed"]',
@@ -155,7 +155,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "TAP_DRIFT_FLATTENING_ENABLED": "true",
         "TAP_DRIFT_FLATTENING_MAX_DEPTH": "2",
     }
-    for name, value in given.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert dict(TapDrift(parse_env_config=True).config) == {
         "access_token": TOKEN,
@@ -178,10 +178,10 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("setting", ["PAGE_SIZE", "FLATTENING_MAX_DEPTH", "STREAM_MAPS"])
-def test_what_cannot_be_read_from_the_environment_is_named(
+def test_unreadable_variable_is_named_as_setting(
     setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAP_DRIFT_ACCESS_TOKEN", TOKEN)
     monkeypatch.setenv(f"TAP_DRIFT_{setting}", "abc")
-    [complaint] = complaints({}, parse_env_config=True)
-    assert complaint.startswith(f"`{setting.lower()}` must")
+    [message] = errors({}, parse_env_config=True)
+    assert message.startswith(f"`{setting.lower()}` must")
