@@ -77,3 +77,31 @@ def run_tap(drift: FakeDrift) -> RunTap:
         )
 
     return run
+
+
+# Reports how many slow tests `-m "not slow"` leaves out. With pytest-xdist, the workers deselect
+# the tests and the main process reports.
+_DESELECTED = pytest.StashKey[int]()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    for item in slow[:1]:
+        item.config.stash[_DESELECTED] = len(slow)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["slow"] = session.config.stash.get(_DESELECTED, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_DESELECTED] = getattr(node, "workeroutput", {}).get("slow", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if count := config.stash.get(_DESELECTED, 0):
+        terminalreporter.write_line(
+            f"Left out: {count} slow tests (real targets, Meltano, PyAirbyte, Dagster, Airflow)."
+        )

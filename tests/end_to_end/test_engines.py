@@ -1,4 +1,4 @@
-"""The examples, each run by its engine, in an environment of its own, into one database."""
+"""The examples for Dagster and Airflow, each run by its engine into PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from runs import TARGET_PYTHON
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
-pytestmark = pytest.mark.slow
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHARDS = 2
 
@@ -25,7 +23,7 @@ SHARDS = 2
 def environment(
     drift: FakeDrift, uv: str, postgres: str, project: Path, tmp_path: Path
 ) -> dict[str, str]:
-    """A Meltano project with its plugins installed, a shared database, a shared state."""
+    """Environment of a Meltano project with its plugins installed and one state backend."""
     (tmp_path / "engine").mkdir()
     (tmp_path / "state").mkdir()
     python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
@@ -56,63 +54,60 @@ def run(command: list[str], environment: dict[str, str], cwd: Path) -> None:
 
 
 def engine(uv: str, example: Path) -> list[str]:
-    """How to run a program of the engine that an example names."""
+    """Return the command that runs the engine version pinned in an example."""
     [pin] = re.findall(r"pip install '(.*?)'", example.read_text())
     return [uv, "run", "--no-project", "--python", ">=3.11,<3.13", "--with", pin]
 
 
 def loaded(postgres: str) -> dict[str, Any]:
-    """How many rows, and how many keys, each table has."""
+    """Count the rows and the distinct ids of each table."""
     with psycopg.connect(postgres) as database:
         return {
             stream: database.execute(
-                f"SELECT count(*), count(DISTINCT id) FROM drift.{stream}"  # noqa: S608 - a name of ours
+                f"SELECT count(*), count(DISTINCT id) FROM drift.{stream}"  # noqa: S608 - a constant name
             ).fetchone()
             for stream in ("conversations", "messages")
         }
 
 
-def whole(drift: FakeDrift) -> dict[str, Any]:
-    """What should be there."""
-    rows = {
-        "conversations": len(drift.conversation_ids()),
-        "messages": len(drift.source_rows("messages")),
-    }
+def expected(drift: FakeDrift) -> dict[str, Any]:
+    """Count the rows and the distinct ids that each table should have."""
+    rows = {"conversations": len(drift.conversation_ids()), "messages": len(drift.source_rows("messages"))}
     return {stream: (count, count) for stream, count in rows.items()}
 
 
+def states(tmp_path: Path) -> list[Path]:
+    """Return the state files of the shards."""
+    return [path for path in (tmp_path / "state").iterdir() if "shard-" in path.name]
+
+
 @pytest.fixture
-def empty(postgres: str) -> str:
-    """The database, with nothing of another test's in it."""
+def empty_database(postgres: str) -> str:
+    """The URL of the database, without the schema of an earlier test."""
     with psycopg.connect(postgres) as database:
         database.execute("DROP SCHEMA IF EXISTS drift CASCADE")
     return postgres
 
 
-def test_dagster_reads_the_account_a_partition_a_shard(
-    drift: FakeDrift, uv: str, empty: str, environment: dict[str, str], tmp_path: Path
+def test_dagster_partitions_load_the_whole_account(
+    drift: FakeDrift, uv: str, empty_database: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     example = EXAMPLES / "dagster" / "definitions.py"
     for shard in range(SHARDS):
         words = ["dagster", "asset", "materialize", "-f", str(example), "--select", "*"]
         run([*engine(uv, example), *words, "--partition", str(shard)], environment, tmp_path)
-    assert loaded(empty) == whole(drift)
+    assert loaded(empty_database) == expected(drift)
     assert drift.count_requests("/conversations/list") == SHARDS * 3
     assert len(states(tmp_path)) == SHARDS
 
 
-def test_airflow_reads_the_account_a_mapped_task_a_shard(
-    drift: FakeDrift, uv: str, empty: str, environment: dict[str, str], tmp_path: Path
+def test_airflow_mapped_tasks_load_the_whole_account(
+    drift: FakeDrift, uv: str, empty_database: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     example = EXAMPLES / "airflow" / "drift.py"
     environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(example.parent)
     run([*engine(uv, example), "airflow", "db", "migrate"], environment, tmp_path)
     run([*engine(uv, example), "airflow", "dags", "test", "drift"], environment, tmp_path)
-    assert loaded(empty) == whole(drift)
+    assert loaded(empty_database) == expected(drift)
     assert drift.count_requests("/conversations/list") == SHARDS * 3
     assert len(states(tmp_path)) == SHARDS
-
-
-def states(tmp_path: Path) -> list[Path]:
-    """What Meltano keeps for each shard."""
-    return [path for path in (tmp_path / "state").iterdir() if "shard-" in path.name]

@@ -1,4 +1,4 @@
-"""The plugin definition in meltano-hub/, and `meltano add --from-ref` with it."""
+"""`meltano add --from-ref` with the plugin definition in meltano-hub/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-def test_another_project_adds_the_tap_from_this_checkout(drift: FakeDrift, tmp_path: Path) -> None:
+def test_meltano_adds_the_tap_from_its_definition(drift: FakeDrift, tmp_path: Path) -> None:
     environment = os.environ | {
         "TAP_DRIFT_SOURCE": str(ROOT),
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
@@ -42,6 +42,6 @@ def test_another_project_adds_the_tap_from_this_checkout(drift: FakeDrift, tmp_p
         folder=project,
     )
     meltano("select", "tap-drift", "conversations", "*", folder=project)
-    said = meltano("invoke", "tap-drift", folder=project).splitlines()
-    records = [json.loads(line)["record"] for line in said if line.startswith('{"type":"RECORD"')]
+    output = meltano("invoke", "tap-drift", folder=project).splitlines()
+    records = [json.loads(line)["record"] for line in output if line.startswith('{"type":"RECORD"')]
     assert [record["id"] for record in records] == drift.conversation_ids()

@@ -1,4 +1,4 @@
-"""What is built carries all that it needs."""
+"""The wheel, the source distribution and the installation of the image are complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("kind", ["--wheel", "--sdist"])
-def test_what_is_built_discovers_outside_the_checkout(kind: str, uv: str, tmp_path: Path) -> None:
+def test_built_package_discovers_all_streams(kind: str, uv: str, tmp_path: Path) -> None:
     subprocess.run([uv, "build", "-q", kind, "--out-dir", tmp_path, ROOT], check=True)
     [built] = [path for path in tmp_path.iterdir() if path.suffix in {".whl", ".gz"}]
     run = subprocess.run(
@@ -32,8 +32,8 @@ def test_what_is_built_discovers_outside_the_checkout(kind: str, uv: str, tmp_pa
     assert found == {schema.stem: json.loads(schema.read_text()) for schema in schemas}
 
 
-def test_what_the_image_installs_speaks_airbytes_protocol(uv: str, tmp_path: Path) -> None:
-    """The steps of the Dockerfile, with what it copies and nothing else."""
+def test_image_installation_prints_airbyte_spec(uv: str, tmp_path: Path) -> None:
+    """Run the steps of the Dockerfile with the files that it copies."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     source = tmp_path / "source"
     source.mkdir()

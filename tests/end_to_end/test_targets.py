@@ -1,4 +1,4 @@
-"""Conversations land in real targets: all, once, with every digit; a second run upserts."""
+"""Real targets load every conversation exactly, and a second run its updates."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Row = tuple[Any, ...]
 
 
 def expected(drift: FakeDrift) -> list[Row]:
-    """The account as a table should hold it, by id; times without a zone are UTC."""
+    """Return the rows of the account sorted by id, with times in UTC without a zone."""
 
-    def moment(epoch_ms: int) -> datetime:
+    def date_time(epoch_ms: int) -> datetime:
         return datetime(1970, 1, 1) + timedelta(milliseconds=epoch_ms)
 
     return sorted(
@@ -31,15 +31,15 @@ def expected(drift: FakeDrift) -> list[Row]:
             conversation.get("contactId"),
             conversation["inboxId"],
             conversation["status"],
-            moment(conversation["createdAt"]),
-            moment(conversation["updatedAt"]),
+            date_time(conversation["createdAt"]),
+            date_time(conversation["updatedAt"]),
         )
         for conversation in drift.account.conversations
     )
 
 
 def from_text(record: dict[str, Any]) -> Row:
-    """A record as a file holds it; what is empty in a CSV file was null."""
+    """Parse a record of a file. An empty CSV field is null."""
 
     def number(name: str) -> int | None:
         return int(record[name]) if record.get(name) else None
@@ -58,7 +58,7 @@ def reopen_one(drift: FakeDrift) -> None:
     drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000, status="open")
 
 
-def test_duckdb(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
+def test_duckdb_upserts_updates(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
     config = {"filepath": str(tmp_path / "account.duckdb"), "default_target_schema": "drift"}
 
     def loaded() -> list[Row]:
@@ -75,7 +75,7 @@ def test_duckdb(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
     assert loaded() == expected(drift)
 
 
-def test_postgres(drift: FakeDrift, pipe: RunPipe, postgres: str) -> None:
+def test_postgres_upserts_updates(drift: FakeDrift, pipe: RunPipe, postgres: str) -> None:
     config = {
         "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
         "default_target_schema": "drift",
@@ -96,9 +96,7 @@ def test_postgres(drift: FakeDrift, pipe: RunPipe, postgres: str) -> None:
     assert loaded() == expected(drift)
 
 
-def test_postgres_retires_what_drift_no_longer_has(
-    drift: FakeDrift, pipe: RunPipe, postgres: str
-) -> None:
+def test_postgres_marks_deleted_users(drift: FakeDrift, pipe: RunPipe, postgres: str) -> None:
     config = {
         "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
         "default_target_schema": "retired",
@@ -109,17 +107,17 @@ def test_postgres_retires_what_drift_no_longer_has(
         pipe("target-postgres", config, streams=("users",), emit_activate_version_messages=True)
 
     load()
-    left = drift.account.users.pop()
+    deleted = drift.account.users.pop()
     load()
     with psycopg.connect(postgres) as connection:
         rows = connection.execute("SELECT id, _sdc_deleted_at IS NULL FROM retired.users")
         assert dict(rows.fetchall()) == {user["id"]: True for user in drift.account.users} | {
-            left["id"]: False
+            deleted["id"]: False
         }
 
 
-def test_jsonl(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
-    """This target appends: of an id that is there twice, the last line counts."""
+def test_jsonl_appends_updates(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
+    """The last line of an id is its current version."""
     config = {"destination_path": str(tmp_path), "do_timestamp_file": False}
 
     def loaded() -> list[Row]:
@@ -134,8 +132,10 @@ def test_jsonl(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
     assert sorted({row[0]: row for row in loaded()}.values()) == expected(drift)
 
 
-def test_csv(drift: FakeDrift, pipe: RunPipe, tmp_path: Path) -> None:
-    """This target begins its file anew, so each run gets a file of its own."""
+def test_csv_writes_updates_to_a_second_file(
+    drift: FakeDrift, pipe: RunPipe, tmp_path: Path
+) -> None:
+    """The target overwrites its file, so each run has its own."""
     first = {"output_path": str(tmp_path), "file_naming_scheme": "1.csv"}
     second = first | {"file_naming_scheme": "2.csv"}
 
