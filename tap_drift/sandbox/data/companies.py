@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _NUMBER = 150  # three pages of the largest size
 _FIRST_WORDS = ["Amber", "Birch", "Cobalt", "Delta", "Ember", "Fjord", "Granite", "Harbor"]
-_MIDDLE_WORDS = ["Bay", "Field", "Forge", "RateLimiter", "Light", "Peak", "Point", "Stone"]
+_MIDDLE_WORDS = ["Bay", "Field", "Forge", "Gate", "Light", "Peak", "Point", "Stone"]
 _LAST_WORDS = ["Labs", "Foods", "Freight", "Energy"]
 _DELETED = 0.03
 
