@@ -1,1 +1,1 @@
-"""A Drift to try the tap on: a server on loopback with an account made from a seed."""
+"""A local Drift for trying and testing the tap: an HTTP server with a generated account."""

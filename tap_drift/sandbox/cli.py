@@ -1,4 +1,4 @@
-"""The command `drift-sandbox`: serve an account, alone or around another command."""
+"""The command `drift-sandbox`: run the sandbox alone or around another command."""
 
 from __future__ import annotations
 
@@ -18,22 +18,103 @@ from tap_drift.sandbox.server import SandboxServer
 if TYPE_CHECKING:
     from types import FrameType
 
+_COMMAND_NOT_FOUND = 127  # as in a shell
+_MAX_PORT = 65535
+
 
 def main() -> NoReturn:
-    """Serve, and exit: as the command did, or on Ctrl-C.
-
-    Raises:
-        SystemExit: Always.
-    """
-    arguments, command = _split(sys.argv[1:])
+    """Run the command line."""
+    arguments, command = _split_command(sys.argv[1:])
     options = _parser().parse_args(arguments)
     try:
-        sys.exit(_sandbox(options, command))
+        sys.exit(_start(options, command))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 
 
-def _sandbox(options: argparse.Namespace, command: list[str]) -> int | str:
+def _split_command(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split at the first `--`."""
+    if "--" not in arguments:
+        return arguments, []
+    index = arguments.index("--")
+    return arguments[:index], arguments[index + 1 :]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="drift-sandbox",
+        usage="drift-sandbox [options] [-- COMMAND ...]",
+        description=(
+            "Serve a generated Drift account on 127.0.0.1. With COMMAND: run it with the settings "
+            "of the sandbox in its environment, and exit with its exit code. Without COMMAND: "
+            "serve until Ctrl-C."
+        ),
+    )
+    parser.add_argument(
+        "--conversations",
+        type=_non_negative,
+        default=1000,
+        metavar="N",
+        help="number of conversations (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the account (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=0, help="port to listen on (default: any free port)"
+    )
+    parser.add_argument(
+        "--latency",
+        type=_non_negative,
+        default=0,
+        metavar="MS",
+        help="delay of each response in milliseconds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rate-limit",
+        type=_non_negative,
+        default=0,
+        metavar="N",
+        help="reject more than N requests per second (default: off)",
+    )
+    parser.add_argument(
+        "--scopes",
+        type=_scopes,
+        default=SCOPES,
+        metavar="'A B ...'",
+        help="scopes of all tokens (default: all scopes)",
+    )
+    parser.add_argument(
+        "--token-life",
+        type=_non_negative,
+        default=7200,
+        metavar="S",
+        help="seconds until a refreshed token expires (default: %(default)s)",
+    )
+    parser.add_argument("--verbose", action="store_true", help="print each request")
+    return parser
+
+
+def _non_negative(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number (0 to {_MAX_PORT})")
+    return int(text)
+
+
+def _scopes(text: str) -> list[str]:
+    if not set(scopes := text.split()) <= set(SCOPES):
+        raise argparse.ArgumentTypeError(f"choose from {' '.join(SCOPES)}")
+    return scopes
+
+
+def _start(options: argparse.Namespace, command: list[str]) -> int | str:
+    """Run the server; return an exit code or an error message."""
     account = Account.from_seed(options.conversations, options.seed)
     try:
         server = SandboxServer(
@@ -51,110 +132,28 @@ def _sandbox(options: argparse.Namespace, command: list[str]) -> int | str:
         return _run(command, server) if command else _serve(server)
 
 
-def environment(server: SandboxServer) -> dict[str, str]:
-    """Give the variables that point a tap to a sandbox.
+def _environment(server: SandboxServer) -> dict[str, str]:
+    """Return the environment variables that make the tap and Meltano use the sandbox.
 
-    Args:
-        server: The sandbox.
-
-    Returns:
-        The tap's settings; Meltano's environment, so that what Meltano keeps of a sandbox is never
-        taken for a real account's state; and that loopback is not reached through a proxy.
+    Meltano's environment is `sandbox`, so that its state and files are separate from those of a
+    real account. Requests to 127.0.0.1 do not use a proxy.
     """
-    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    direct = f"{direct},127.0.0.1" if direct else "127.0.0.1"
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    no_proxy = f"{no_proxy},127.0.0.1" if no_proxy else "127.0.0.1"
     return {
         "TAP_DRIFT_API_URL": server.url,
         "TAP_DRIFT_ACCESS_TOKEN": server.token,
         "MELTANO_ENVIRONMENT": "sandbox",
-        "NO_PROXY": direct,
-        "no_proxy": direct,
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
     }
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    if "--" not in arguments:
-        return arguments, []
-    cut = arguments.index("--")
-    return arguments[:cut], arguments[cut + 1 :]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="drift-sandbox",
-        usage="drift-sandbox [options] [-- COMMAND ...]",
-        description=(
-            "Serve a made-up Drift account on loopback. With a COMMAND: run it against that "
-            "account, and exit as it does. Without: serve until Ctrl-C."
-        ),
-    )
-    parser.add_argument(
-        "--conversations",
-        type=_at_least_0,
-        default=1000,
-        metavar="N",
-        help="size of the account (%(default)s)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=1, help="another seed makes another account (%(default)s)"
-    )
-    parser.add_argument("--port", type=_port, default=0, help="where to listen (any free port)")
-    parser.add_argument(
-        "--latency",
-        type=_at_least_0,
-        default=0,
-        metavar="MS",
-        help="milliseconds that an answer takes",
-    )
-    parser.add_argument(
-        "--rate-limit",
-        type=_at_least_0,
-        default=0,
-        metavar="N",
-        help="refuse more than N requests a second",
-    )
-    parser.add_argument(
-        "--scopes",
-        type=_scopes,
-        default=SCOPES,
-        metavar="'A B ...'",
-        help="what tokens may read (everything)",
-    )
-    parser.add_argument(
-        "--token-life",
-        type=_at_least_0,
-        default=7200,
-        metavar="S",
-        help="seconds that a refreshed access token lives (%(default)s)",
-    )
-    parser.add_argument("--verbose", action="store_true", help="print each request")
-    return parser
-
-
-def _at_least_0(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if (number := _at_least_0(text)) > 65535:  # noqa: PLR2004 - the ports that there are
-        raise ValueError
-    return number
-
-
-def _scopes(text: str) -> list[str]:
-    if not set(scopes := text.split()) <= set(SCOPES):
-        raise argparse.ArgumentTypeError(f"choose from {' '.join(SCOPES)}")
-    return scopes
-
-
 def _serve(server: SandboxServer) -> int:
-    print(  # noqa: T201 - this is what the command is for
-        f"A Drift with {len(server.account.conversations):,} conversations. To use it, in another "
-        "terminal:\n"
-        + "".join(f"  export {name}={value}\n" for name, value in environment(server).items())
-        + "Ctrl-C ends it.",
+    exports = (f"  export {name}={value}\n" for name, value in _environment(server).items())
+    print(  # noqa: T201 - the command's output
+        f"Serving {len(server.account.conversations):,} conversations on {server.url}. To use the "
+        f"sandbox in another terminal, run there:\n{''.join(exports)}Press Ctrl-C to stop.",
         flush=True,
     )
     with suppress(KeyboardInterrupt):
@@ -163,24 +162,25 @@ def _serve(server: SandboxServer) -> int:
 
 
 def _run(command: list[str], server: SandboxServer) -> int:
+    """Run the command and pass signals to it; return its exit code, or 128 + its signal."""
     try:
-        process = subprocess.Popen(command, env=os.environ | environment(server))  # noqa: S603
+        process = subprocess.Popen(command, env=os.environ | _environment(server))  # noqa: S603 - the user's command
     except OSError as error:
-        print(f"drift-sandbox: cannot run {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return 127
+        print(f"drift-sandbox: cannot run {command[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201 - an error message
+        return _COMMAND_NOT_FOUND
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGINT or not _in_foreground():
             process.send_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
+        signal.signal(number, forward)
     status = process.wait()
     return status if status >= 0 else 128 - status
 
 
 def _in_foreground() -> bool:
-    """Whether Ctrl-C comes from our own terminal, which sends it to the command as well."""
+    """Whether the terminal sends Ctrl-C to this process group, and so to the command as well."""
     try:
         with Path("/dev/tty").open("rb") as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()

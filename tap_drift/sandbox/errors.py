@@ -1,4 +1,4 @@
-"""What Drift says when it refuses a request."""
+"""Drift's error responses."""
 
 from __future__ import annotations
 
@@ -7,79 +7,49 @@ from typing import Any
 
 
 class DriftError(Exception):
-    """A request that Drift refuses, in the form in which it does."""
+    """A request that is answered with an error status and Drift's error body."""
 
-    def __init__(self, status: HTTPStatus, kind: str, message: str, **headers: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, kind: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body: Any = {"error": {"type": kind, "message": message}}
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.headers = headers or {}
 
 
-def invalid(message: str) -> DriftError:
-    """Say that a parameter is out of bounds.
-
-    Args:
-        message: Which, and what the bounds are.
-
-    Returns:
-        What to raise.
-    """
+def validation_error(message: str) -> DriftError:
+    """Build the error for an invalid parameter."""
     return DriftError(HTTPStatus.BAD_REQUEST, "validation_error", message)
 
 
-def refused(message: str = "The access token is invalid or has expired") -> DriftError:
-    """Say that a token or a secret is not good.
-
-    Args:
-        message: Why.
-
-    Returns:
-        What to raise.
-    """
+def authentication_error(
+    message: str = "The access token is invalid or has expired",
+) -> DriftError:
+    """Build the error for an invalid token or client secret."""
     return DriftError(HTTPStatus.UNAUTHORIZED, "authentication_error", message)
 
 
-def not_found(message: str = "There is nothing here") -> DriftError:
-    """Say that there is nothing.
+def missing_scope_error(scope: str) -> DriftError:
+    """Build the error for a token without the scope of an endpoint."""
+    message = f"The scope {scope} is missing"
+    return DriftError(HTTPStatus.FORBIDDEN, "authentication_error", message)
 
-    Args:
-        message: What it is that is not there.
 
-    Returns:
-        What to raise.
-    """
+def not_found_error(message: str = "There is nothing here") -> DriftError:
+    """Build the error for an unknown path or id."""
     return DriftError(HTTPStatus.NOT_FOUND, "not_found", message)
 
 
-def no_contact() -> DriftError:
-    """Say that a contact is gone, in the other of Drift's two forms.
-
-    Returns:
-        What to raise.
-    """
-    error = not_found()
+def contact_not_found_error() -> DriftError:
+    """Build the error for an unknown contact, which has the other of Drift's two body formats."""
     message = "Contact not found, or not permitted"
+    error = not_found_error(message)
     error.body = {"errors": [{"type": "not_found", "code": "CONTACT-1", "message": message}]}
     return error
 
 
-def whole_number(query: dict[str, list[str]], name: str, default: str, bounds: range) -> int:
-    """Read a parameter that is a whole number.
-
-    Args:
-        query: The request's parameters.
-        name: The parameter's.
-        default: What counts if it is missing or blank; if this is blank too, it is required.
-        bounds: What it may be.
-
-    Returns:
-        The number.
-
-    Raises:
-        DriftError: If it is none, or out of bounds.
-    """
-    text = query.get(name, [""])[-1] or default
-    if not text.isdecimal() or int(text) not in bounds:
-        raise invalid(f"{name} must be between {bounds.start} and {bounds.stop - 1}")
-    return int(text)
+def rate_limit_error(headers: dict[str, str]) -> DriftError:
+    """Build the error for too many requests."""
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    return DriftError(status, "rate_limit", "Too many requests", headers)

@@ -1,4 +1,4 @@
-"""The listing of conversations, page by page: `GET /conversations/list`."""
+"""`GET /conversations/list`: the paged listing of conversations."""
 
 from __future__ import annotations
 
@@ -10,74 +10,67 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
-from tap_drift.sandbox.data.account import position
-from tap_drift.sandbox.errors import invalid
+from tap_drift.sandbox.data.account import listing_key
+from tap_drift.sandbox.errors import validation_error
 
 if TYPE_CHECKING:
     from tap_drift.sandbox.data.account import Account
 
-# Drift's links name this host, whichever host was asked.
-_LINKS = "https://api.drift.com/conversations/list"
+# Drift's links always name this host, even if the request went to another one.
+_LINK_URL = "https://api.drift.com/conversations/list"
 _STATUSES = {"1": "open", "2": "closed", "3": "pending"}
-_LARGEST_PAGE = 100
+_MAX_LIMIT = 100
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """What a page token holds: where the last page ended, the filter, and the limit."""
+    """The content of a page token: position, filter and limit."""
 
-    place: tuple[int, int]
-    statuses: list[str]
+    after: tuple[int, int]
+    """The `listing_key` of the last conversation already listed."""
+    status_ids: list[str]
     limit: int
 
     @classmethod
-    def first(cls, query: dict[str, list[str]]) -> Cursor:
-        """Begin at the head, with the first request's parameters.
-
-        Args:
-            query: The parameters.
-
-        Returns:
-            The cursor; Drift's default where a parameter is missing.
+    def from_query(cls, query: dict[str, list[str]]) -> Cursor:
+        """Build the cursor of the first page from the request's parameters.
 
         Raises:
-            DriftError: If a parameter is out of Drift's bounds.
+            DriftError: A parameter is invalid.
         """
         limit = query.get("limit", ["25"])[-1]
-        if not limit.isdecimal() or not 1 <= int(limit) <= _LARGEST_PAGE:
-            raise invalid(f"limit must be between 1 and {_LARGEST_PAGE}")
-        statuses = query.get("statusId", [])
-        if not set(statuses) <= set(_STATUSES):
-            raise invalid("statusId must be 1, 2 or 3")
-        return cls((-sys.maxsize, 0), statuses, int(limit))
+        if not limit.isdecimal() or not 1 <= int(limit) <= _MAX_LIMIT:
+            raise validation_error(f"limit must be between 1 and {_MAX_LIMIT}")
+        status_ids = query.get("statusId", [])
+        if not set(status_ids) <= set(_STATUSES):
+            raise validation_error("statusId must be 1, 2 or 3")
+        return cls((-sys.maxsize, 0), status_ids, int(limit))
 
     @classmethod
     def from_token(cls, token: str) -> Cursor:
-        """Take up where the page before ended.
-
-        Args:
-            token: A page token.
-
-        Returns:
-            The cursor.
+        """Decode a page token.
 
         Raises:
-            DriftError: If the token is none of ours.
+            DriftError: The token is invalid.
         """
         try:
             parts = parse_qs(base64.urlsafe_b64decode(token).decode(), strict_parsing=True)
-            place = -int(parts["updatedAt"][0]), int(parts["id"][0])
-            return cls(place, parts.get("statusId", []), int(parts["limit"][0]))
+            after = -int(parts["updatedAt"][0]), int(parts["id"][0])
+            return cls(after, parts.get("statusId", []), int(parts["limit"][0]))
         except (binascii.Error, KeyError, ValueError):
-            raise invalid("page_token is not valid") from None
+            raise validation_error("page_token is not valid") from None
 
-    def token(self) -> str:
-        """Spell the cursor as Drift does: a query string, in base64."""
-        updated, conversation_id = self.place
+    def link(self) -> str:
+        """Return the URL of the page that follows the cursor."""
+        return f"{_LINK_URL}?{urlencode({'page_token': self._token()})}"
+
+    def _token(self) -> str:
+        """Encode the cursor as Drift does: a query string in base64."""
+        negative_updated_at, conversation_id = self.after
         parts = {
-            "updatedAt": -updated,
+            "updatedAt": -negative_updated_at,
             "id": conversation_id,
-            "statusId": self.statuses,
+            "statusId": self.status_ids,
             "limit": self.limit,
         }
         return base64.urlsafe_b64encode(urlencode(parts, doseq=True).encode()).decode()
@@ -87,23 +80,23 @@ def list_conversations(account: Account, query: dict[str, list[str]]) -> dict[st
     """Answer `GET /conversations/list`.
 
     Args:
-        account: What there is to list.
-        query: The request's parameters. A page token, if there is one, keeps the limit and the
-            filter of the first request, and the others do not count.
+        account: The account to list.
+        query: The request's parameters. A page token holds the filter and the limit of the first
+            request; other parameters are then ignored.
 
     Returns:
-        A page: `data` and `links`; on the last page `links` has no `next`.
+        A page: `data` and `links`. The last page has no `next` link.
 
     Raises:
-        DriftError: If a parameter is out of bounds.
+        DriftError: A parameter is invalid.
     """
     token = query.get("page_token", [""])[-1]
-    cursor = Cursor.from_token(token) if token else Cursor.first(query)
-    wanted = {_STATUSES[status] for status in cursor.statuses}
-    found = list(islice(account.after(cursor.place, wanted), cursor.limit + 1))
+    cursor = Cursor.from_token(token) if token else Cursor.from_query(query)
+    statuses = {_STATUSES[status_id] for status_id in cursor.status_ids}
+    # One more than the limit shows whether there is a next page.
+    found = list(islice(account.conversations_after(cursor.after, statuses), cursor.limit + 1))
     rows = found[: cursor.limit]
-    links = {"self": f"{_LINKS}?{urlencode({'page_token': cursor.token()})}"}
+    links = {"self": cursor.link()}
     if len(found) > cursor.limit:
-        after = Cursor(position(rows[-1]), cursor.statuses, cursor.limit)
-        links["next"] = f"{_LINKS}?{urlencode({'page_token': after.token()})}"
+        links["next"] = Cursor(listing_key(rows[-1]), cursor.status_ids, cursor.limit).link()
     return {"data": rows, "links": links}

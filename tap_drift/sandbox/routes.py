@@ -1,4 +1,4 @@
-"""Which endpoints there are, the scopes that they need, and what each answers."""
+"""The table of endpoints: path, required scope and handler."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from tap_drift.sandbox.data.contacts import PROPERTIES
-from tap_drift.sandbox.data.messages import transcript
-from tap_drift.sandbox.data.playbooks import landing_pages
-from tap_drift.sandbox.errors import invalid, no_contact, not_found, whole_number
+from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
+from tap_drift.sandbox.errors import contact_not_found_error, not_found_error, validation_error
 from tap_drift.sandbox.listing import list_conversations
 
 if TYPE_CHECKING:
@@ -24,77 +22,88 @@ if TYPE_CHECKING:
     from tap_drift.sandbox.data.conversations import Conversation
 
 Body = dict[str, Any] | list[dict[str, Any]] | str
-"""What an endpoint answers; text is sent as it is, the rest as JSON."""
+"""A response body: text is sent as plain text, anything else as JSON."""
 
-_COUNTED = ("CLOSED", "OPEN", "PENDING")
-_MESSAGES_A_PAGE = 50
-_COMPANIES_A_PAGE = range(1, 66)
-_MEETINGS_AN_ANSWER = range(1, 1001)
-_ANY = range(2**63)
+_COUNTED_STATUSES = ("CLOSED", "OPEN", "PENDING")
+_MESSAGES_PER_PAGE = 50
+_ACCOUNTS_SIZE = range(1, 66)
+_MEETINGS_LIMIT = range(1, 1001)
+_NOT_NEGATIVE = range(2**63)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """A request to an endpoint."""
 
     account: Account
     tokens: Tokens
     query: dict[str, list[str]]
     body: bytes
-    number: int
-    """The id in the path; 0 if there is none."""
+    path_id: int
+    """The id in the path; 0 if the path has none."""
 
     def conversation(self) -> Conversation:
-        """Find the conversation that the path names.
-
-        Returns:
-            It.
+        """Return the conversation that the path names.
 
         Raises:
-            DriftError: If it is not there.
+            DriftError: It does not exist.
         """
-        found = self.account.find(self.number)
+        found = self.account.conversation(self.path_id)
         if found is None:
-            raise not_found(f"There is no conversation {self.number}")
+            raise not_found_error(f"There is no conversation {self.path_id}")
         return found
+
+    def int_param(self, name: str, default: str, bounds: range) -> int:
+        """Parse an integer parameter.
+
+        Args:
+            name: The parameter's name.
+            default: Replaces a missing or blank value; blank if the parameter is required.
+            bounds: The accepted values.
+
+        Raises:
+            DriftError: The value is not an integer, or is out of bounds.
+        """
+        text = self.query.get(name, [""])[-1] or default
+        if not text.isdecimal() or int(text) not in bounds:
+            raise validation_error(f"{name} must be between {bounds.start} and {bounds.stop - 1}")
+        return int(text)
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """What can be asked."""
+class Route:
+    """An endpoint."""
 
     pattern: re.Pattern[str]
+    """Matches method and path, for example `GET /users/list`."""
     scope: str | None
-    """What a token must allow; blank: any token will do; none: no token is needed."""
-    answer: Callable[[Request], Body]
+    """The required scope; blank if any valid token is enough, None if no token is required."""
+    handler: Callable[[Request], Body]
 
 
-def find(line: str) -> tuple[Endpoint, int]:
-    """Find what answers a request.
-
-    Args:
-        line: Its method and its path.
+def match_route(method: str, path: str) -> tuple[Route, int]:
+    """Find the route of a request.
 
     Returns:
-        The endpoint, and the id in the path or 0.
+        The route, and the id in the path or 0. Unknown paths match a route that answers 404.
     """
-    for endpoint in ENDPOINTS:
-        if match := endpoint.pattern.fullmatch(line):
-            return endpoint, int(match[1]) if match.re.groups else 0
-    return _NOWHERE, 0
+    for route in ROUTES:
+        if match := route.pattern.fullmatch(f"{method} {path}"):
+            return route, int(match[1]) if match.re.groups else 0
+    return _NOT_FOUND, 0
 
 
-def _nowhere(_request: Request) -> Body:
-    raise not_found()
+def _not_found(_request: Request) -> Body:
+    raise not_found_error()
 
 
-def _list(request: Request) -> Body:
+def _conversations(request: Request) -> Body:
     return list_conversations(request.account, request.query)
 
 
 def _stats(request: Request) -> Body:
     counts = Counter(c["status"].upper() for c in request.account.conversations)
-    return {"conversationCount": {status: counts[status] for status in _COUNTED}}
+    return {"conversationCount": {status: counts[status] for status in _COUNTED_STATUSES}}
 
 
 def _conversation(request: Request) -> Body:
@@ -102,39 +111,39 @@ def _conversation(request: Request) -> Body:
 
 
 def _messages(request: Request) -> Body:
-    said = request.account.messages(request.conversation())
-    page = whole_number(request.query, "next", "0", _ANY)
-    start, end = page * _MESSAGES_A_PAGE, (page + 1) * _MESSAGES_A_PAGE
-    pagination: dict[str, Any] = {"more": end < len(said)}
+    messages = request.account.messages(request.conversation())
+    page = request.int_param("next", "0", _NOT_NEGATIVE)
+    start, end = page * _MESSAGES_PER_PAGE, (page + 1) * _MESSAGES_PER_PAGE
+    pagination: dict[str, Any] = {"more": end < len(messages)}
     if pagination["more"]:
-        # Drift sends it as a number or as text.
+        # Drift sends the page number as a number or as a string.
         pagination["next"] = str(page + 1) if page % 2 else page + 1
-    return {"data": {"messages": said[start:end]}, "pagination": pagination}
+    return {"data": {"messages": messages[start:end]}, "pagination": pagination}
 
 
 def _transcript(request: Request) -> Body:
-    return transcript(request.account.messages(request.conversation()), request.account.users)
+    return request.account.transcript(request.conversation())
 
 
 def _contact(request: Request) -> Body:
     if request.query:
-        raise invalid(f"Unknown parameter: {next(iter(request.query))}")
-    found = request.account.contact(request.number)
+        raise validation_error(f"Unknown parameter: {next(iter(request.query))}")
+    found = request.account.contact(request.path_id)
     if found is None:
-        raise no_contact()
+        raise contact_not_found_error()
     return {"data": found}
 
 
 def _contact_attributes(_request: Request) -> Body:
-    return {"data": {"properties": PROPERTIES}}
+    return {"data": {"properties": CONTACT_ATTRIBUTES}}
 
 
-def _companies(request: Request) -> Body:
-    size = whole_number(request.query, "size", "10", _COMPANIES_A_PAGE)
-    index = whole_number(request.query, "index", "0", _ANY)
-    companies, end = request.account.companies, index + size
-    data: dict[str, Any] = {"accounts": companies[index:end], "total": len(companies)}
-    if end < len(companies):
+def _accounts(request: Request) -> Body:
+    size = request.int_param("size", "10", _ACCOUNTS_SIZE)
+    index = request.int_param("index", "0", _NOT_NEGATIVE)
+    rows, end = request.account.customer_accounts, index + size
+    data: dict[str, Any] = {"accounts": rows[index:end], "total": len(rows)}
+    if end < len(rows):
         data["next"] = f"/accounts?index={end}&size={size}"
     return {"data": data}
 
@@ -148,10 +157,10 @@ def _teams(request: Request) -> Body:
 
 
 def _meetings(request: Request) -> Body:
-    first = whole_number(request.query, "min_start_time", "", _ANY)
-    last = whole_number(request.query, "max_start_time", "", _ANY)
-    limit = whole_number(request.query, "limit", "100", _MEETINGS_AN_ANSWER)
-    return {"data": list(islice(request.account.meetings(first, last), limit))}
+    earliest = request.int_param("min_start_time", "", _NOT_NEGATIVE)
+    latest = request.int_param("max_start_time", "", _NOT_NEGATIVE)
+    limit = request.int_param("limit", "100", _MEETINGS_LIMIT)
+    return {"data": list(islice(request.account.meetings(earliest, latest), limit))}
 
 
 def _playbooks(request: Request) -> Body:
@@ -159,7 +168,7 @@ def _playbooks(request: Request) -> Body:
 
 
 def _landing_pages(request: Request) -> Body:
-    return landing_pages(request.account.playbooks)
+    return request.account.landing_pages
 
 
 def _refresh(request: Request) -> Body:
@@ -170,29 +179,29 @@ def _token_info(request: Request) -> Body:
     try:
         token = json.loads(request.body)["access_token"]
     except (ValueError, TypeError, KeyError):
-        raise invalid("access_token is required") from None
+        raise validation_error("access_token is required") from None
     return request.tokens.info(token, request.account.users[0]["id"])
 
 
-def _endpoint(line: str, scope: str | None, answer: Callable[[Request], Body]) -> Endpoint:
-    return Endpoint(re.compile(line.replace("{id}", r"(\d+)")), scope, answer)
+def _route(line: str, scope: str | None, handler: Callable[[Request], Body]) -> Route:
+    return Route(re.compile(line.replace("{id}", r"(\d+)")), scope, handler)
 
 
-_NOWHERE = _endpoint("", "", _nowhere)
-ENDPOINTS = [
-    _endpoint("GET /conversations/list", "conversation_read", _list),
-    _endpoint("GET /conversations/stats", "conversation_read", _stats),
-    _endpoint("GET /conversations/{id}", "conversation_read", _conversation),
-    _endpoint("GET /conversations/{id}/messages", "conversation_read", _messages),
-    _endpoint("GET /conversations/{id}/transcript", "conversation_read", _transcript),
-    _endpoint("GET /contacts/attributes", "all_contact_read", _contact_attributes),
-    _endpoint("GET /contacts/{id}", "contact_read", _contact),
-    _endpoint("GET /accounts", "account_read", _companies),
-    _endpoint("GET /users/list", "user_read", _users),
-    _endpoint("GET /teams/org", "user_read", _teams),
-    _endpoint("GET /users/meetings/org", "user_read", _meetings),
-    _endpoint("GET /playbooks/list", "playbook_read", _playbooks),
-    _endpoint("GET /playbooks/clp", "playbook_read", _landing_pages),
-    _endpoint("POST /oauth2/token", None, _refresh),
-    _endpoint("POST /app/token_info", None, _token_info),
+_NOT_FOUND = _route("", "", _not_found)
+ROUTES = [
+    _route("GET /conversations/list", "conversation_read", _conversations),
+    _route("GET /conversations/stats", "conversation_read", _stats),
+    _route("GET /conversations/{id}", "conversation_read", _conversation),
+    _route("GET /conversations/{id}/messages", "conversation_read", _messages),
+    _route("GET /conversations/{id}/transcript", "conversation_read", _transcript),
+    _route("GET /contacts/attributes", "all_contact_read", _contact_attributes),
+    _route("GET /contacts/{id}", "contact_read", _contact),
+    _route("GET /accounts", "account_read", _accounts),
+    _route("GET /users/list", "user_read", _users),
+    _route("GET /teams/org", "user_read", _teams),
+    _route("GET /users/meetings/org", "user_read", _meetings),
+    _route("GET /playbooks/list", "playbook_read", _playbooks),
+    _route("GET /playbooks/clp", "playbook_read", _landing_pages),
+    _route("POST /oauth2/token", None, _refresh),
+    _route("POST /app/token_info", None, _token_info),
 ]

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: it speaks Drift's API as far as that is documented and known."""
+"""The HTTP server: the part of Drift's API that reads data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from tap_drift.sandbox.auth import SCOPES, RateLimit, Tokens
-from tap_drift.sandbox.errors import DriftError, not_found
-from tap_drift.sandbox.routes import Request, find
+from tap_drift.sandbox.errors import DriftError, not_found_error
+from tap_drift.sandbox.routes import Request, match_route
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server sends back."""
+    """An HTTP response. A `body` that is text is sent as it is, anything else as JSON."""
 
     status: HTTPStatus
     body: Any
@@ -33,28 +33,28 @@ class Answer:
 
 
 class SandboxHandler(BaseHTTPRequestHandler):
-    """Answers one connection's requests."""
+    """Handles the requests of one connection."""
 
     server: SandboxServer
     protocol_version = "HTTP/1.1"
-    # An answer leaves in one piece, and at once.
+    # Buffer writes: a response is sent in one packet, without delay.
     wbufsize = -1
     disable_nagle_algorithm = True
     body = b""
 
     def do_POST(self) -> None:
-        """Answer a POST; all that differs is that it brings something."""
+        """Answer a POST request. An unread body would be parsed as the next request."""
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Answer a GET."""
+        """Answer a GET request, after the configured latency."""
         if self.server.latency:
             time.sleep(self.server.latency)
         self.send(self.answer())
 
     def answer(self) -> Answer:
-        """Give the account's answer to the request."""
+        """Build the response. An override can replace or change it."""
         try:
             return self._answer()
         except DriftError as error:
@@ -62,24 +62,20 @@ class SandboxHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         server, url = self.server, urlsplit(self.path)
-        server.limit.check()
-        endpoint, number = find(f"{self.command} {url.path}")
-        if endpoint.scope is not None:
-            server.tokens.check(self.headers.get("Authorization", ""), endpoint.scope)
-        if url.path in server.account.gone:
-            raise not_found()
+        server.rate_limit.check()
+        route, path_id = match_route(self.command, url.path)
+        if route.scope is not None:
+            server.tokens.authorize(self.headers.get("Authorization", ""), route.scope)
+        if url.path in server.account.deleted:
+            raise not_found_error()
         query = parse_qs(url.query, keep_blank_values=True)
-        request = Request(server.account, server.tokens, query, self.body, number)
-        body = endpoint.answer(request)
+        request = Request(server.account, server.tokens, query, self.body, path_id)
+        body = route.handler(request)
         headers = {"Content-Type": "text/plain; charset=utf-8"} if isinstance(body, str) else {}
         return Answer(HTTPStatus.OK, body, headers)
 
     def send(self, answer: Answer) -> None:
-        """Send an answer.
-
-        Args:
-            answer: Its body is sent as it is if it is text, anything else as JSON.
-        """
+        """Send a response."""
         body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
         payload = body.encode()
         self.send_response(answer.status)
@@ -94,23 +90,23 @@ class SandboxHandler(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say each request on standard error, if asked to."""
+        """Print each request to standard error, if `verbose` is set."""
         if self.server.verbose:
             super().log_message(format, *args)
 
 
 class SandboxServer(ThreadingHTTPServer):
-    """A Drift on loopback. As a context manager, it serves in a thread of its own."""
+    """A Drift server on 127.0.0.1. As a context manager, it serves from a background thread."""
 
     daemon_threads = True
-    # Connections that wait to be taken: a client may open many at once.
+    # The default backlog of 5 refuses connections of a client that opens many at once.
     request_queue_size = 128
 
     def __init__(  # noqa: PLR0913 - all but the first have defaults
         self,
         account: Account,
         *,
-        token: str = "sandbox-token",  # noqa: S107 - it guards nothing
+        token: str = "sandbox-token",  # noqa: S107 - not a secret: sample data
         port: int = 0,
         latency: float = 0.0,
         verbose: bool = False,
@@ -120,40 +116,40 @@ class SandboxServer(ThreadingHTTPServer):
         retry_after: bool = False,
         handler: type[SandboxHandler] = SandboxHandler,
     ) -> None:
-        """Open the port.
+        """Create a server that listens, but does not serve yet.
 
         Args:
-            account: What there is to list.
-            token: A bearer token that requests may carry; it never expires.
-            port: Where to listen; 0 is any free port.
-            latency: Seconds that each answer waits.
-            verbose: Whether to say each request on standard error.
-            scopes: What tokens may read.
-            token_life: Seconds that a refreshed access token lives.
-            rate_limit: Requests a second; 0 is no limit.
-            retry_after: Whether a refusal for being too fast says when to ask again.
-            handler: What answers requests.
+            account: The account to serve.
+            token: A bearer token that never expires.
+            port: The port to listen on; 0 for any free port.
+            latency: Delay of each response in seconds.
+            verbose: Whether to print each request to standard error.
+            scopes: The scopes of all tokens.
+            token_life: Seconds until an access token from a refresh expires.
+            rate_limit: Requests per second; 0 for no limit.
+            retry_after: Whether 429 responses have a Retry-After header.
+            handler: The handler class; tests use one that injects faults.
         """
         super().__init__(("127.0.0.1", port), handler)
         self.account = account
         self.tokens = Tokens(token, token_life, scopes)
-        self.limit = RateLimit(rate_limit, retry_after=retry_after)
+        self.rate_limit = RateLimit(rate_limit, retry_after=retry_after)
         self.latency = latency
         self.verbose = verbose
 
     def handle_error(self, *request: Any) -> None:
-        """Report a fault, but say nothing of a client that went away."""
+        """Print the traceback of an exception, except for closed connections."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(*request)
 
     @property
     def token(self) -> str:
         """The bearer token that never expires."""
-        return self.tokens.fixed
+        return self.tokens.static_token
 
     @property
     def url(self) -> str:
-        """The base URL to give to the tap as `api_url`."""
+        """The base URL: the tap's setting `api_url`."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Self:
@@ -162,6 +158,6 @@ class SandboxServer(ThreadingHTTPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop serving, and close the port."""
+        """Stop serving and close the port."""
         self.shutdown()
         self.server_close()

@@ -253,7 +253,7 @@ def test_many_threads_learn_of_one_refusal(oauth: OAuthDrift, authenticator: OAu
 def test_a_token_that_is_refused_in_the_middle_is_renewed(
     oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock
 ) -> None:
-    oauth.tokens.life = 10
+    oauth.tokens.lifetime = 10
     oauth.changes["expires_in"] = 7200
 
     def pause(number: int) -> None:

@@ -11,8 +11,7 @@ import duckdb
 from fake_target import WALK_STREAMS
 from runs import TARGET_PYTHON
 
-from tap_drift.sandbox.data.contacts import PROPERTIES
-from tap_drift.sandbox.data.playbooks import landing_pages
+from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +23,10 @@ def expected(drift: FakeDrift) -> dict[str, int]:
     """Count the rows of each stream in the account."""
     account = drift.account
     return {
-        "accounts": len(account.companies),
-        "contact_attributes": len(PROPERTIES),
+        "accounts": len(account.customer_accounts),
+        "contact_attributes": len(CONTACT_ATTRIBUTES),
         "conversation_stats": 3,
-        "landing_pages": len(landing_pages(account.playbooks)),
+        "landing_pages": len(account.landing_pages),
         "meetings": len(list(account.meetings(0, 2**63))),
         "playbooks": len(account.playbooks),
         "teams": len(account.teams),

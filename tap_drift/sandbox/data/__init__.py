@@ -1,1 +1,1 @@
-"""The generated account: the same objects for the same seed."""
+"""The generated account. The same seed and size always generate the same account."""

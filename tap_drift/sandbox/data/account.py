@@ -1,4 +1,4 @@
-"""An account made from a seed: what a company might have in Drift, the same every time."""
+"""The generated account: everything that the sandbox serves."""
 
 from __future__ import annotations
 
@@ -10,185 +10,153 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from tap_drift.sandbox.data import (
-    companies,
     contacts,
+    customer_accounts,
     details,
     meetings,
     messages,
     people,
     playbooks,
 )
-from tap_drift.sandbox.data.conversations import conversations as make
+from tap_drift.sandbox.data.conversations import generate_conversations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tap_drift.sandbox.data.common import Row
     from tap_drift.sandbox.data.conversations import Conversation
-    from tap_drift.sandbox.data.seeds import Row
 
 
-def position(conversation: Conversation) -> tuple[int, int]:
-    """Say where a conversation stands in the listing: last updated first, then by id.
-
-    Args:
-        conversation: A conversation of the account.
-
-    Returns:
-        A key to sort by.
-    """
+def listing_key(conversation: Conversation) -> tuple[int, int]:
+    """Return the sort key of the listing: newest `updatedAt` first, then ascending id."""
     return -conversation["updatedAt"], conversation["id"]
 
 
 @dataclass
 class Account:
-    """What one company has in Drift.
+    """A company's Drift account.
 
-    Only the conversations are kept. The rest follows from the seed and their ids, contacts and
-    `createdAt`: it is made when it is asked for, and is the same every time.
+    Only the conversations are stored. Everything else is generated on request from the seed and
+    the conversations' ids, contacts and `createdAt`.
     """
 
     conversations: list[Conversation] = field(default_factory=list)
-    """In the order of the listing: sorted by `position`."""
+    """In the order of the listing: sorted by `listing_key`."""
     seed: int = 0
-    said: dict[int, list[Row]] = field(default_factory=dict)
-    """Messages that were added later, by the id of their conversation."""
-    gone: set[int | str] = field(default_factory=set)
-    """Ids of conversations and contacts, and paths, that are no longer there when asked for."""
+    added_messages: dict[int, list[Row]] = field(default_factory=dict)
+    """Messages that follow the generated ones, by conversation id."""
+    deleted: set[int | str] = field(default_factory=set)
+    """Ids of conversations and contacts, and URL paths, that are answered with 404."""
 
     def __post_init__(self) -> None:
-        # Messages keep their times when a conversation is updated.
-        self._ended: dict[int, int] = {c["id"]: c["updatedAt"] for c in self.conversations}
+        # Generated messages keep their times when a conversation's `updatedAt` changes.
+        self._original_updates: dict[int, int] = {
+            c["id"]: c["updatedAt"] for c in self.conversations
+        }
         self._by_id: dict[int, Conversation] = {}
-        self._met: dict[int, int] = {}
-        self._slots: tuple[int, list[tuple[int, Conversation]]] = 0, []
+        self._first_conversations: dict[int, int] = {}
+        self._meeting_slots: list[tuple[int, Conversation]] = []
+        self._meeting_slots_size = 0
 
     @classmethod
     def from_seed(cls, conversations: int, seed: int) -> Account:
-        """Make an account.
+        """Generate an account with a number of conversations."""
+        rng = random.Random(seed)  # noqa: S311 - sample data, not a secret
+        return cls(sorted(generate_conversations(conversations, rng), key=listing_key), seed)
+
+    def conversations_after(
+        self, key: tuple[int, int], statuses: set[str]
+    ) -> Iterator[Conversation]:
+        """Iterate over the listing, starting after a position.
 
         Args:
-            conversations: How many it has.
-            seed: The same seed and number make the same account.
-
-        Returns:
-            The account.
+            key: A `listing_key`.
+            statuses: Limits the listing to these statuses; empty for all conversations.
         """
-        chance = random.Random(seed)  # noqa: S311 - an account to try, not a secret
-        return cls(sorted(make(conversations, chance), key=position), seed)
-
-    def after(self, place: tuple[int, int], statuses: set[str]) -> Iterator[Conversation]:
-        """Walk the listing on from a place.
-
-        Args:
-            place: A `position`; the walk starts with what comes after it.
-            statuses: Only conversations that have one of these; if empty, all.
-
-        Yields:
-            Conversations, in the order of the listing.
-        """
-        start = bisect_right(self.conversations, place, key=position)
+        start = bisect_right(self.conversations, key, key=listing_key)
         for index in range(start, len(self.conversations)):
             if not statuses or self.conversations[index]["status"] in statuses:
                 yield self.conversations[index]
 
     @cached_property
     def users(self) -> list[Row]:
-        """Everybody who works there."""
-        return people.users(self.seed)
+        """All users, bots included."""
+        return people.generate_users(self.seed)
 
     @cached_property
     def teams(self) -> list[Row]:
-        """Their teams."""
-        return people.teams(self.seed, self.users)
+        """All teams."""
+        return people.generate_teams(self.seed, self.users)
 
     @cached_property
-    def companies(self) -> list[Row]:
-        """Whom they sell to."""
-        return companies.companies(self.seed, self.users)
+    def customer_accounts(self) -> list[Row]:
+        """The companies that Drift calls accounts."""
+        return customer_accounts.generate_customer_accounts(self.seed, self.users)
 
     @cached_property
     def playbooks(self) -> list[Row]:
-        """What their bots follow."""
-        return playbooks.playbooks(self.seed, self.users)
+        """All playbooks."""
+        return playbooks.generate_playbooks(self.seed, self.users)
 
-    def find(self, conversation_id: int) -> Conversation | None:
-        """Find a conversation.
+    @property
+    def landing_pages(self) -> list[Row]:
+        """The conversational landing pages of the playbooks."""
+        return playbooks.generate_landing_pages(self.playbooks)
 
-        Args:
-            conversation_id: Its id.
-
-        Returns:
-            The one in `conversations`; none if it is not there, or gone.
-        """
+    def conversation(self, conversation_id: int) -> Conversation | None:
+        """Return a conversation of `conversations`, or None if it is unknown or deleted."""
         if conversation_id not in self._by_id or len(self._by_id) != len(self.conversations):
             self._by_id = {c["id"]: c for c in self.conversations}
-        return None if conversation_id in self.gone else self._by_id.get(conversation_id)
+        return None if conversation_id in self.deleted else self._by_id.get(conversation_id)
 
     def details(self, conversation: Conversation) -> Row:
-        """Give all that is known of a conversation.
-
-        Args:
-            conversation: As it is listed.
-
-        Returns:
-            The six fields of the listing, and more.
-        """
-        return details.details(self.seed, conversation, self.users, self.playbooks)
+        """Return the six fields of the listing and the fields that the listing does not have."""
+        return details.generate_details(self.seed, conversation, self.users, self.playbooks)
 
     def messages(self, conversation: Conversation) -> list[Row]:
-        """Give a conversation's messages.
-
-        Args:
-            conversation: As it is listed.
-
-        Returns:
-            Its messages, oldest first, and then those that were added later.
-        """
+        """Return a conversation's messages, oldest first, and its added messages after them."""
         conversation_id = conversation["id"]
-        begun: int = conversation["createdAt"]
-        ended = self._ended.get(conversation_id, begun)
-        seeded = messages.messages(self.seed, conversation, ended, self.users)
-        return seeded + self.said.get(conversation_id, [])
+        created: int = conversation["createdAt"]
+        end = self._original_updates.get(conversation_id, created)
+        generated = messages.generate_messages(self.seed, conversation, end, self.users)
+        return generated + self.added_messages.get(conversation_id, [])
+
+    def transcript(self, conversation: Conversation) -> str:
+        """Return a conversation's transcript as plain text."""
+        return messages.format_transcript(self.messages(conversation), self.users)
 
     def contact(self, contact_id: int) -> Row | None:
-        """Find a contact.
-
-        Args:
-            contact_id: Its id.
-
-        Returns:
-            The contact; none if no conversation has it, or it is gone.
-        """
-        if contact_id not in self._met:
-            self._met = _first_met(self.conversations)
-        if contact_id not in self._met or contact_id in self.gone:
+        """Return a contact, or None if no conversation has it or it is deleted."""
+        if contact_id not in self._first_conversations:
+            self._first_conversations = _first_conversations(self.conversations)
+        if contact_id not in self._first_conversations or contact_id in self.deleted:
             return None
-        domains = [company["domain"] for company in self.companies]
-        return contacts.contact(self.seed, contact_id, self._met[contact_id], domains)
+        domains = [customer["domain"] for customer in self.customer_accounts]
+        first_conversation = self._first_conversations[contact_id]
+        return contacts.generate_contact(self.seed, contact_id, first_conversation, domains)
 
-    def meetings(self, first: int, last: int) -> Iterator[Row]:
-        """Give the meetings of some time.
+    def meetings(self, earliest: int, latest: int) -> Iterator[Row]:
+        """Iterate over the meetings whose `slotStart` lies in a range, in ascending order.
 
         Args:
-            first: The earliest `slotStart`, epoch milliseconds.
-            last: The latest, included.
-
-        Yields:
-            Meetings, the earliest first.
+            earliest: Epoch milliseconds.
+            latest: Epoch milliseconds, included.
         """
-        if self._slots[0] != len(self.conversations):
-            self._slots = len(self.conversations), meetings.slots(self.seed, self.conversations)
-        slots = self._slots[1]
-        begin = bisect_left(slots, first, key=itemgetter(0))
-        for start, conversation in slots[begin : bisect_right(slots, last, key=itemgetter(0))]:
-            yield meetings.meeting(self.seed, start, conversation, self.users)
+        if self._meeting_slots_size != len(self.conversations):
+            self._meeting_slots = meetings.generate_slots(self.seed, self.conversations)
+            self._meeting_slots_size = len(self.conversations)
+        slots = self._meeting_slots
+        first = bisect_left(slots, earliest, key=itemgetter(0))
+        end = bisect_right(slots, latest, key=itemgetter(0))
+        for start, conversation in slots[first:end]:
+            yield meetings.generate_meeting(self.seed, start, conversation, self.users)
 
 
-def _first_met(conversations: list[Conversation]) -> dict[int, int]:
-    """When each contact's first conversation began."""
-    met: dict[int, int] = {}
+def _first_conversations(conversations: list[Conversation]) -> dict[int, int]:
+    """Map each contact's id to the `createdAt` of its first conversation."""
+    first: dict[int, int] = {}
     for conversation in conversations:
         if contact := conversation.get("contactId"):
-            begun = conversation["createdAt"]
-            met[contact] = min(begun, met.get(contact, begun))
-    return met
+            created = conversation["createdAt"]
+            first[contact] = min(created, first.get(contact, created))
+    return first

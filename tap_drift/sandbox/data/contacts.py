@@ -1,19 +1,19 @@
-"""The visitors who write: a contact is made when it is asked for."""
+"""Contacts: the visitors who write in conversations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_drift.sandbox.data.people import name
-from tap_drift.sandbox.data.seeds import DAY, Row, chance
+from tap_drift.sandbox.data.common import DAY_MS, Row, make_rng
+from tap_drift.sandbox.data.people import random_name
 
 if TYPE_CHECKING:
     import random
 
-_GONE = 0.01
-_LEFT_AN_ADDRESS = 0.6
+_DELETED_SHARE = 0.01
+_IDENTIFIED_SHARE = 0.6
 
-PROPERTIES: list[Row] = [
+CONTACT_ATTRIBUTES: list[Row] = [
     {"type": kind, "displayName": title, "name": key}
     for kind, title, key in [
         ("EMAIL", "Email", "email"),
@@ -29,52 +29,48 @@ PROPERTIES: list[Row] = [
         ("NUMBER", "Version", "_end_user_version"),
     ]
 ]
-"""What attributes contacts have, as `GET /contacts/attributes` says it."""
+"""The rows of `GET /contacts/attributes`."""
 
 
-def contact(seed: int, contact_id: int, met: int, domains: list[str]) -> Row | None:
-    """Make a contact, as `GET /contacts/{id}` gives it.
+def generate_contact(
+    seed: int, contact_id: int, first_conversation: int, domains: list[str]
+) -> Row | None:
+    """Generate the answer to `GET /contacts/{id}`, or None for a deleted contact.
 
-    Args:
-        seed: The account's.
-        contact_id: The contact's.
-        met: When its first conversation began, epoch milliseconds.
-        domains: Where contacts have their addresses.
-
-    Returns:
-        The contact; nothing if it is one of those that were deleted.
+    `first_conversation` is the `createdAt` of the contact's first conversation, `domains` are
+    the domains of email addresses.
     """
-    luck = chance(seed, "contact", contact_id)
-    if luck.random() < _GONE:
+    rng = make_rng(seed, "contact", contact_id)
+    if rng.random() < _DELETED_SHARE:
         return None
-    born = met - luck.randrange(DAY)
-    attributes = _attributes(luck, born)
-    if luck.random() < _LEFT_AN_ADDRESS:
-        attributes |= _address(luck, contact_id, domains)
-    return {"id": contact_id, "createdAt": born, "attributes": attributes}
+    created = first_conversation - rng.randrange(DAY_MS)
+    attributes = _attributes(rng, created)
+    if rng.random() < _IDENTIFIED_SHARE:
+        attributes |= _identity(rng, contact_id, domains)
+    return {"id": contact_id, "createdAt": created, "attributes": attributes}
 
 
-def _attributes(luck: random.Random, born: int) -> Row:
-    visits = luck.randint(1, 40)
+def _attributes(rng: random.Random, created: int) -> Row:
+    visits = rng.randint(1, 40)
     return {
         # Two names that differ only in case, as in real accounts.
         "_END_USER_VERSION": visits,
         "_end_user_version": visits,
-        "start_date": born,
-        "tags": luck.choice([[], [{"name": "CQL", "color": "26b7d4"}]]),
-        "events": {"page viewed": born, "Pricing Viewed": born + luck.randrange(DAY)},
+        "start_date": created,
+        "tags": rng.choice([[], [{"name": "CQL", "color": "26b7d4"}]]),
+        "events": {"page viewed": created, "Pricing Viewed": created + rng.randrange(DAY_MS)},
         "socialProfiles": {},
     }
 
 
-def _address(luck: random.Random, contact_id: int, domains: list[str]) -> Row:
-    called = name(luck)
-    address: Row = {
-        "name": called,
-        "email": f"{called.replace(' ', '.').lower()}.{contact_id}@{luck.choice(domains)}",
+def _identity(rng: random.Random, contact_id: int, domains: list[str]) -> Row:
+    name = random_name(rng)
+    identity: Row = {
+        "name": name,
+        "email": f"{name.replace(' ', '.').lower()}.{contact_id}@{rng.choice(domains)}",
         "externalId": str(contact_id),
     }
-    if luck.choice([True, False]):
-        address["phone"] = f"+1 555 01{luck.randrange(100):02}"
-        address["last_contacted"] = None
-    return address
+    if rng.choice([True, False]):
+        identity["phone"] = f"+1 555 01{rng.randrange(100):02}"
+        identity["last_contacted"] = None
+    return identity

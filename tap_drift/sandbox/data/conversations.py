@@ -1,11 +1,11 @@
-"""The conversations of an account, as visitors begin them."""
+"""The conversations of an account."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tap_drift.sandbox.data.seeds import NOW, OPENED, Row, epoch_ms
+from tap_drift.sandbox.data.common import ACCOUNT_CREATED, ACCOUNT_NOW, Row, epoch_ms
 
 if TYPE_CHECKING:
     import random
@@ -18,62 +18,55 @@ _CONTACT_IDS = 80_000_000_000
 _FIRST_CONTACT = 2**53 - _CONTACT_IDS // 2  # the ids of the newer contacts pass 2**53
 _INBOXES = {62491: 60, 62518: 22, 70033: 11, 88104: 7}
 _STATUSES = {"closed": 78, "open": 11, "pending": 6, "bulk_sent": 5}
-# Visitors by hour of the day, UTC, of a company that sells on both sides of the Atlantic.
+# Conversations by hour of the day, UTC, of a company with customers in Europe and America.
 _HOURS = [2, 1, 1, 1, 1, 2, 4, 8, 14, 18, 20, 20, 18, 22, 30, 33, 32, 30, 26, 22, 17, 11, 7, 4]
-_KEPT_FOR_A_WORKING_DAY = 0.8
-_TAKEN_UP_AGAIN = 0.04
-_WITHOUT_CONTACT = 0.02
-_WITHOUT_INBOX = 0.03
+_MOVED_TO_WEEKDAY_SHARE = 0.8
+_REOPENED_SHARE = 0.04
+_NO_CONTACT_SHARE = 0.02
+_NO_INBOX_SHARE = 0.03
 
 
-def conversations(number: int, chance: random.Random) -> Iterator[Conversation]:
-    """Make conversations.
-
-    Args:
-        number: How many.
-        chance: Decides on them.
-
-    Yields:
-        The oldest first.
-    """
-    contacts = 1 + number * 3 // 5  # some visitors come back
+def generate_conversations(count: int, rng: random.Random) -> Iterator[Conversation]:
+    """Generate a number of conversations, ordered by ascending `createdAt` and id."""
+    contacts = 1 + count * 3 // 5  # some contacts have several conversations
     conversation_id = _FIRST_ID
-    for begun in sorted(_visit(chance) for _ in range(number)):
-        conversation_id += chance.randint(1, 40)
-        age = (begun - OPENED) / (NOW - OPENED)
-        contact = int(age * contacts * chance.random() ** 0.2)
+    for created in sorted(_random_start(rng) for _ in range(count)):
+        conversation_id += rng.randint(1, 40)
+        age = (created - ACCOUNT_CREATED) / (ACCOUNT_NOW - ACCOUNT_CREATED)
+        contact = int(age * contacts * rng.random() ** 0.2)
         contact_id = _FIRST_CONTACT + contact * _CONTACT_IDS // contacts
-        yield _conversation(conversation_id, contact_id, begun, chance)
+        yield _conversation(conversation_id, contact_id, created, rng)
 
 
-def _visit(chance: random.Random) -> datetime:
-    day = chance.randrange((NOW - OPENED).days)
+def _random_start(rng: random.Random) -> datetime:
+    day = rng.randrange((ACCOUNT_NOW - ACCOUNT_CREATED).days)
     saturday = 5
-    if (OPENED.weekday() + day) % 7 >= saturday and chance.random() < _KEPT_FOR_A_WORKING_DAY:
-        day = max(day - chance.randint(2, 4), 0)
-    hour = chance.choices(range(24), _HOURS)[0]
-    return OPENED + timedelta(days=day, hours=hour, milliseconds=chance.randrange(3_600_000))
+    if (ACCOUNT_CREATED.weekday() + day) % 7 >= saturday and rng.random() < _MOVED_TO_WEEKDAY_SHARE:
+        day = max(day - rng.randint(2, 4), 0)
+    hour = rng.choices(range(24), _HOURS)[0]
+    return ACCOUNT_CREATED + timedelta(days=day, hours=hour, milliseconds=rng.randrange(3_600_000))
 
 
 def _conversation(
-    conversation_id: int, contact_id: int, begun: datetime, chance: random.Random
+    conversation_id: int, contact_id: int, created: datetime, rng: random.Random
 ) -> Conversation:
-    quiet = timedelta(seconds=chance.lognormvariate(7.0, 1.8))  # half are over in 20 minutes
-    if chance.random() < _TAKEN_UP_AGAIN:
-        quiet += timedelta(days=chance.expovariate(1 / 60))
-    if begun + quiet > NOW:
-        quiet = (NOW - begun) * chance.random()
+    duration = timedelta(seconds=rng.lognormvariate(7.0, 1.8))  # median: 18 minutes
+    if rng.random() < _REOPENED_SHARE:
+        duration += timedelta(days=rng.expovariate(1 / 60))
+    if created + duration > ACCOUNT_NOW:
+        duration = (ACCOUNT_NOW - created) * rng.random()
     conversation: Conversation = {
-        "status": chance.choices(list(_STATUSES), list(_STATUSES.values()))[0],
+        "status": rng.choices(list(_STATUSES), list(_STATUSES.values()))[0],
         "contactId": contact_id,
-        "createdAt": epoch_ms(begun),
+        "createdAt": epoch_ms(created),
         "id": conversation_id,
-        "inboxId": chance.choices(list(_INBOXES), list(_INBOXES.values()))[0],
-        "updatedAt": epoch_ms(begun + quiet),
+        "inboxId": rng.choices(list(_INBOXES), list(_INBOXES.values()))[0],
+        "updatedAt": epoch_ms(created + duration),
     }
-    # Drift leaves out what is not set. The nulls are ours: whoever reads must bear both.
-    if chance.random() < _WITHOUT_CONTACT:
+    # Drift omits fields without a value. The sandbox also sends nulls, because a tap has to
+    # accept both.
+    if rng.random() < _NO_CONTACT_SHARE:
         del conversation["contactId"]
-    if chance.random() < _WITHOUT_INBOX:
+    if rng.random() < _NO_INBOX_SHARE:
         conversation["inboxId"] = None
     return conversation

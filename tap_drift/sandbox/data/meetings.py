@@ -1,11 +1,11 @@
-"""Meetings: one for every twelfth conversation, or so, and made when it is asked for."""
+"""Meetings: about one for every twelve conversations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_drift.sandbox.data.people import humans
-from tap_drift.sandbox.data.seeds import DAY, NOW, ORG, Row, chance, epoch_ms
+from tap_drift.sandbox.data.common import ACCOUNT_NOW, DAY_MS, ORG_ID, Row, epoch_ms, make_rng
+from tap_drift.sandbox.data.people import human_users
 
 if TYPE_CHECKING:
     import random
@@ -13,88 +13,77 @@ if TYPE_CHECKING:
 
     from tap_drift.sandbox.data.conversations import Conversation
 
-_ONE_IN = 12
-_WITHOUT_A_CHAT_ONE_IN = 60
-_HALF_AN_HOUR = 1_800_000
-_CANCELLED = 0.12
+# A conversation whose id is a multiple of 12 has a meeting; of 60, one booked by link.
+_MEETING_EVERY = 12
+_LINK_MEETING_EVERY = 60
+_HALF_HOUR_MS = 1_800_000
+_CANCELED_SHARE = 0.12
 
 
-def slots(seed: int, conversations: Iterable[Conversation]) -> list[tuple[int, Conversation]]:
-    """Say which conversations led to a meeting, and when it begins.
-
-    Args:
-        seed: The account's.
-        conversations: All of them. It depends on an id, a contact and `createdAt` alone.
+def generate_slots(
+    seed: int, conversations: Iterable[Conversation]
+) -> list[tuple[int, Conversation]]:
+    """Pick the conversations that have a meeting, and the start of each meeting.
 
     Returns:
-        The start in epoch milliseconds, and the conversation; the earliest first.
+        Start in epoch milliseconds and conversation, ordered by start. The result does not
+        depend on `status` and `updatedAt`.
     """
-    found = [
+    slots = [
         (_start(seed, conversation), conversation)
         for conversation in conversations
-        if conversation["id"] % _ONE_IN == 0 and conversation.get("contactId")
+        if conversation["id"] % _MEETING_EVERY == 0 and conversation.get("contactId")
     ]
-    return sorted(found, key=lambda slot: (slot[0], slot[1]["id"]))
+    return sorted(slots, key=lambda slot: (slot[0], slot[1]["id"]))
 
 
-def meeting(seed: int, start: int, conversation: Conversation, users: list[Row]) -> Row:
-    """Make a meeting, as `GET /users/meetings/org` gives it.
-
-    Args:
-        seed: The account's.
-        start: When it begins, epoch milliseconds.
-        conversation: What it comes from.
-        users: The account's users; one of them attends.
-
-    Returns:
-        The meeting.
-    """
+def generate_meeting(seed: int, start: int, conversation: Conversation, users: list[Row]) -> Row:
+    """Generate one row of `GET /users/meetings/org`; `start` is in epoch milliseconds."""
     conversation_id = conversation["id"]
-    luck = chance(seed, "meeting", conversation_id)
-    booked = min(start, epoch_ms(NOW)) - luck.randrange(DAY)
-    made: Row = {
-        "agentId": luck.choice(humans(users))["id"],
-        "orgId": ORG,
-        "status": "CANCELED" if luck.random() < _CANCELLED else "ACTIVE",
+    rng = make_rng(seed, "meeting", conversation_id)
+    booked = min(start, epoch_ms(ACCOUNT_NOW)) - rng.randrange(DAY_MS)
+    row: Row = {
+        "agentId": rng.choice(human_users(users))["id"],
+        "orgId": ORG_ID,
+        "status": "CANCELED" if rng.random() < _CANCELED_SHARE else "ACTIVE",
         "meetingSource": "CHAT",
         "schedulerId": conversation["contactId"],
         "eventId": f"event-{conversation_id}",
         "slug": f"m{conversation_id:x}",
         "slotStart": start,
-        "slotEnd": start + _HALF_AN_HOUR,
+        "slotEnd": start + _HALF_HOUR_MS,
         "scheduledAt": booked,
         "updatedAt": booked,
         "meetingType": "New Meeting",
     }
-    if _has_no_chat(conversation_id):
-        made |= {"meetingSource": "LINK", "meetingSlug": "half-an-hour"}
+    if _is_booked_by_link(conversation_id):
+        row |= {"meetingSource": "LINK", "meetingSlug": "half-an-hour"}
     else:
-        made |= {"conversationId": conversation_id, "bookedBy": made["agentId"]}
-    return made | _particulars(luck)
+        row |= {"conversationId": conversation_id, "bookedBy": row["agentId"]}
+    return row | _optional_fields(rng)
 
 
 def _start(seed: int, conversation: Conversation) -> int:
-    luck = chance(seed, "slot", conversation["id"])
-    # Links are how meetings in the account's future come about, in an account of any age.
-    if _has_no_chat(conversation["id"]):
-        start = epoch_ms(NOW) + luck.randrange(-20 * DAY, 60 * DAY)
+    rng = make_rng(seed, "slot", conversation["id"])
+    # Meetings by link are around the account's current time, so that some are in the future.
+    if _is_booked_by_link(conversation["id"]):
+        start = epoch_ms(ACCOUNT_NOW) + rng.randrange(-20 * DAY_MS, 60 * DAY_MS)
     else:
-        start = conversation["createdAt"] + luck.randrange(DAY, 14 * DAY)
-    return start - start % _HALF_AN_HOUR
+        start = conversation["createdAt"] + rng.randrange(DAY_MS, 14 * DAY_MS)
+    return start - start % _HALF_HOUR_MS
 
 
-def _has_no_chat(conversation_id: int) -> bool:
-    return conversation_id % _WITHOUT_A_CHAT_ONE_IN == 0
+def _is_booked_by_link(conversation_id: int) -> bool:
+    return conversation_id % _LINK_MEETING_EVERY == 0
 
 
-def _particulars(luck: random.Random) -> Row:
-    """What not every meeting has."""
-    particulars: Row = {}
-    if luck.choice([True, False]):
-        url = f"https://meet.example/{luck.randrange(10**9)}"
-        particulars |= {"conferenceType": "ZOOM", "conferenceDetails": {"join_url": url}}
-    if luck.choice([True, False]):
-        particulars |= {"endUserTimeZone": "Europe/Paris", "meetingNotes": "<p>Bring numbers.</p>"}
-    if luck.choice([True, False]):
-        particulars |= {"isRecurring": False, "isPrivate": luck.choice([True, False])}
-    return particulars
+def _optional_fields(rng: random.Random) -> Row:
+    fields: Row = {}
+    if rng.choice([True, False]):
+        url = f"https://meet.example/{rng.randrange(10**9)}"
+        fields |= {"conferenceType": "ZOOM", "conferenceDetails": {"join_url": url}}
+    if rng.choice([True, False]):
+        fields |= {"endUserTimeZone": "Europe/Paris", "meetingNotes": "<p>Bring numbers.</p>"}
+    if rng.choice([True, False]):
+        fields |= {"isRecurring": False, "isPrivate": rng.choice([True, False])}
+    return fields

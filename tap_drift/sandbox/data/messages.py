@@ -1,22 +1,22 @@
-"""What is said in a conversation, made when it is asked for."""
+"""Messages and transcripts of conversations."""
 
 from __future__ import annotations
 
 import html
 import re
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from tap_drift.sandbox.data.details import participants
-from tap_drift.sandbox.data.seeds import ORG, Row, chance
+from tap_drift.sandbox.data.common import ORG_ID, Row, make_rng
+from tap_drift.sandbox.data.details import participant_ids
 
 if TYPE_CHECKING:
     import random
 
     from tap_drift.sandbox.data.conversations import Conversation
 
-# How many messages conversations have, and how many of 1,000 conversations have so many.
-_LENGTHS = {
+# Range of the number of messages: how many of 1,000 conversations are in that range.
+_COUNTS = {
     (0, 0): 60,
     (1, 1): 40,
     (2, 12): 800,
@@ -24,20 +24,20 @@ _LENGTHS = {
     (51, 100): 8.5,
     (101, 260): 1.5,
 }
-_CONTACT_SAYS = [
+_CONTACT_BODIES = [
     "<p>Hi! Does this work with our calendar?</p>",
     "<p>What does it cost for <b>20</b> people?</p>",
     "<p>Thanks, that helps &amp; is quick \N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}</p>",
     "<p>Is there a <i>trial</i>?<br>We would begin in May.</p>",
     "<p>Gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{LATIN SMALL LETTER SHARP S}e aus Bremen!</p>",
 ]
-_USER_SAYS = [
+_USER_BODIES = [
     "<p>Good question, let me look.</p>",
     '<p>It is on <a href="https://acme.example/pricing">this page</a>.</p>',
     "<p>Shall we talk tomorrow?</p>",
     "<p>You are welcome. Have a nice day!</p>",
 ]
-_BOT_SAYS = ["<p>Hello! What brings you here?</p>", "<p>Somebody will be with you soon.</p>"]
+_BOT_BODIES = ["<p>Hello! What brings you here?</p>", "<p>Somebody will be with you soon.</p>"]
 _BUTTON = {
     "label": "Talk to a person",
     "value": "person",
@@ -53,115 +53,102 @@ _CITIES = [
 _PAGES = ["", "pricing", "demo"]
 
 
-def messages(seed: int, conversation: Conversation, ended: int, users: list[Row]) -> list[Row]:
-    """Make a conversation's messages, as `GET /conversations/{id}/messages` gives them.
+def generate_messages(
+    seed: int, conversation: Conversation, end: int, users: list[Row]
+) -> list[Row]:
+    """Generate the messages of `GET /conversations/{id}/messages`, oldest first.
 
-    Args:
-        seed: The account's.
-        conversation: Only its id, its contact and `createdAt` count: its messages stay the same
-            when it changes.
-        ended: When the last may have been written, epoch milliseconds.
-        users: The account's users; those who take part, and the bots, write.
-
-    Returns:
-        The messages, oldest first.
+    Only the conversation's id, `contactId` and `createdAt` count, so that an update does not
+    change its messages. `end` is the latest time of a message in epoch milliseconds.
     """
-    luck = chance(seed, "messages", conversation["id"])
-    number = luck.randint(*luck.choices(list(_LENGTHS), list(_LENGTHS.values()))[0])
-    bot = luck.choice([user["id"] for user in users if user["bot"]])
-    authors = _authors(conversation, participants(seed, conversation["id"], users), bot)
-    begun = conversation["createdAt"]
-    pace = max(ended - begun, 0) / max(number, 1)
-    said: list[Row] = []
-    for index in range(number):
-        author = authors[0] if index == 0 else luck.choice(authors)
-        at = begun + int(pace * (index + luck.random())) if index else begun
+    rng = make_rng(seed, "messages", conversation["id"])
+    count = rng.randint(*rng.choices(list(_COUNTS), list(_COUNTS.values()))[0])
+    bot = rng.choice([user["id"] for user in users if user["bot"]])
+    authors = _authors(conversation, participant_ids(seed, conversation["id"], users), bot)
+    start = conversation["createdAt"]
+    interval = max(end - start, 0) / max(count, 1)
+    messages: list[Row] = []
+    for index in range(count):
+        author = authors[0] if index == 0 else rng.choice(authors)
+        created = start + int(interval * (index + rng.random())) if index else start
         message = {
-            "id": _message_id(at, conversation["id"], index),
-            "orgId": ORG,
+            "id": _message_id(created, conversation["id"], index),
+            "orgId": ORG_ID,
             "author": author,
             "type": "chat",
             "conversationId": conversation["id"],
-            "createdAt": at,
+            "createdAt": created,
         }
-        said.append(message | _content(luck, author, said))
-    return said
+        messages.append(message | _content(rng, author, messages))
+    return messages
 
 
-def transcript(messages: list[Row], users: list[Row]) -> str:
-    """Write down what was said, as `GET /conversations/{id}/transcript` does.
-
-    Args:
-        messages: The messages, oldest first.
-        users: The account's users, for their names.
-
-    Returns:
-        A line for each message that the visitor could read.
-    """
+def format_transcript(messages: list[Row], users: list[Row]) -> str:
+    """Format chat messages as `GET /conversations/{id}/transcript` does, one line each."""
     names = {user["id"]: user["name"] for user in users}
     return "".join(
-        f"{datetime.fromtimestamp(message['createdAt'] // 1000, UTC):%Y-%m-%d %H:%M:%S} "
-        f"{names.get(message['author']['id'], 'Visitor')}: {_plain(message['body'])}\n"
+        f"{datetime.fromtimestamp(message['createdAt'] // 1000, timezone.utc):%Y-%m-%d %H:%M:%S} "
+        f"{names.get(message['author']['id'], 'Visitor')}: {_strip_html(message['body'])}\n"
         for message in messages
         if message["type"] == "chat" and "body" in message
     )
 
 
 def _authors(conversation: Conversation, users: list[int], bot: int) -> list[Row]:
-    """Who writes: the visitor first, if Drift knows who that is."""
+    """List the possible authors. The first message is by the contact, if there is one."""
     contact = conversation.get("contactId")
     visitor = [{"type": "contact", "id": contact, "bot": False}] if contact else []
     staff = [{"type": "user", "id": user, "bot": False} for user in users]
     return [*visitor, *staff, {"type": "user", "id": bot, "bot": True}]
 
 
-def _message_id(at: int, conversation_id: int, index: int) -> int:
-    """Number messages by time over the whole account without a list of them all, in 64 bits."""
-    return at << 22 | (conversation_id & 0x1FFF) << 9 | index
+def _message_id(created: int, conversation_id: int, index: int) -> int:
+    """Build a 64-bit id that is unique in the account and grows with time."""
+    return created << 22 | (conversation_id & 0x1FFF) << 9 | index
 
 
-def _content(luck: random.Random, author: Row, before: list[Row]) -> Row:
+def _content(rng: random.Random, author: Row, earlier: list[Row]) -> Row:
     if author["type"] == "contact":
-        return _from_contact(luck, first=not before)
+        return _contact_content(rng, first=not earlier)
     if author["bot"]:
-        return {"body": luck.choice(_BOT_SAYS)} | luck.choice([{}, {"buttons": [_BUTTON]}])
-    own = [m["id"] for m in before if m["author"] == author and m["type"] == "chat"]
-    kind = luck.choices(["chat", "private_note", "edit"], [85, 10, 5])[0]
-    if kind == "edit" and own:
-        return _edit(luck, luck.choice(own))
-    return {"body": luck.choice(_USER_SAYS), "type": "chat" if kind == "edit" else kind}
+        return {"body": rng.choice(_BOT_BODIES)} | rng.choice([{}, {"buttons": [_BUTTON]}])
+    own_ids = [m["id"] for m in earlier if m["author"] == author and m["type"] == "chat"]
+    kind = rng.choices(["chat", "private_note", "edit"], [85, 10, 5])[0]
+    if kind == "edit" and own_ids:
+        return _edit(rng, rng.choice(own_ids))
+    return {"body": rng.choice(_USER_BODIES), "type": "chat" if kind == "edit" else kind}
 
 
-def _edit(luck: random.Random, message_id: int) -> Row:
+def _edit(rng: random.Random, message_id: int) -> Row:
     edit: Row = {"type": "edit", "editedMessageId": message_id}
-    if luck.choice([True, False]):
+    if rng.choice([True, False]):
         return edit | {"editType": "delete"}
-    return edit | {"editType": "replace", "body": luck.choice(_USER_SAYS)}
+    return edit | {"editType": "replace", "body": rng.choice(_USER_BODIES)}
 
 
-def _from_contact(luck: random.Random, *, first: bool) -> Row:
-    said: Row = {"body": luck.choice(_CONTACT_SAYS)}
+def _contact_content(rng: random.Random, *, first: bool) -> Row:
+    content: Row = {"body": rng.choice(_CONTACT_BODIES)}
     if first:
-        said["context"] = _context(luck)
-    if luck.randrange(8) == 0:
-        said["attributes"] = {"ticketId": luck.randrange(10_000), "TicketID": "none"}
-    if luck.randrange(25) == 0:
-        said["attachments"] = [_attachment(luck.randrange(10**9))]
-        del said["body"]
-    return said
+        content["context"] = _context(rng)
+    if rng.randrange(8) == 0:
+        content["attributes"] = {"ticketId": rng.randrange(10_000), "TicketID": "none"}
+    if rng.randrange(25) == 0:
+        content["attachments"] = [_attachment(rng.randrange(10**9))]
+        del content["body"]
+    return content
 
 
-def _context(luck: random.Random) -> Row:
-    page = luck.choice(_PAGES)
+def _context(rng: random.Random) -> Row:
+    page = rng.choice(_PAGES)
     context: dict[str, Any] = {
-        "ip": f"203.0.113.{luck.randrange(256)}",
+        "ip": f"203.0.113.{rng.randrange(256)}",
         "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
         "href": f"https://acme.example/{page}",
         "title": f"Acme {page}",
-        "locale": luck.choice(["en-US", "fr-FR"]),
-        "location": luck.choice(_CITIES),
+        "locale": rng.choice(["en-US", "fr-FR"]),
+        "location": rng.choice(_CITIES),
     }
-    if luck.choice([True, False]):
+    if rng.choice([True, False]):
         context["referrer"] = "https://search.example/"
     return context
 
@@ -175,5 +162,5 @@ def _attachment(attachment_id: int) -> Row:
     }
 
 
-def _plain(body: str) -> str:
+def _strip_html(body: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", body)).strip()
