@@ -1,52 +1,153 @@
-"""An account made from a seed."""
+"""The generated account: stable for a seed, and consistent in itself."""
+
+from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from typing import Any
 
-from tap_drift.sandbox.data.account import Account, position
+import pytest
 
-
-def test_the_same_seed_makes_the_same_account() -> None:
-    assert Account.from_seed(100, seed=3) == Account.from_seed(100, seed=3)
-    assert Account.from_seed(100, seed=3) != Account.from_seed(100, seed=4)
+from tap_drift.sandbox.data.account import Account, listing_key
+from tap_drift.schemas import SCHEMAS
 
 
-def test_the_default_account_is_the_one_that_the_readme_shows() -> None:
-    listing = json.dumps(Account.from_seed(1000, seed=1).conversations)
-    assert hashlib.sha256(listing.encode()).hexdigest()[:16] == "5a656229075c0981"
+def rows_of(account: Account) -> dict[str, list[dict[str, Any]]]:
+    """All rows of an account by stream."""
+    conversations = account.conversations
+    contact_ids = dict.fromkeys(c["contactId"] for c in conversations if "contactId" in c)
+    return {
+        "conversations": conversations,
+        "conversation_details": [account.details(c) for c in conversations],
+        "messages": [message for c in conversations for message in account.messages(c)],
+        "contacts": [row for row in map(account.contact, contact_ids) if row],
+        "accounts": account.customer_accounts,
+        "users": account.users,
+        "teams": account.teams,
+        "meetings": list(account.meetings(0, 2**62)),
+        "playbooks": account.playbooks,
+        "landing_pages": account.landing_pages,
+    }
 
 
-def test_the_listing_is_newest_first() -> None:
-    conversations = Account.from_seed(500, seed=1).conversations
-    assert [position(c) for c in conversations] == sorted(position(c) for c in conversations)
-    assert conversations[0]["updatedAt"] > conversations[-1]["updatedAt"]
+ACCOUNT = Account.from_seed(1000, seed=1)
+ROWS = rows_of(ACCOUNT)
+HUMAN_IDS = {user["id"] for user in ACCOUNT.users if not user["bot"]}
+PLAYBOOK_IDS = {playbook["id"] for playbook in ACCOUNT.playbooks}
+CONTACT_IDS = {c["id"]: c.get("contactId") for c in ACCOUNT.conversations}
 
 
-def test_an_account_is_believable() -> None:
-    conversations = Account.from_seed(2000, seed=1).conversations
-    assert len({c["id"] for c in conversations}) == 2000
-    assert all(c["createdAt"] <= c["updatedAt"] for c in conversations)
-    heads = Counter(c["updatedAt"] for c in conversations)
-    assert heads.most_common(1)[0][1] <= 2
-    statuses = Counter(c["status"] for c in conversations)
-    assert statuses["closed"] > 1000
-    assert set(statuses) == {"open", "closed", "pending", "bulk_sent"}
-    assert len({c["inboxId"] for c in conversations}) > 3
-    contacts = [c["contactId"] for c in conversations if "contactId" in c]
-    assert 0 < 2000 - len(contacts) < 100
-    assert any(contact > 2**53 for contact in contacts)
-    assert len(set(contacts)) < len(contacts)
-    assert any(c["inboxId"] is None for c in conversations)
+def test_default_account_is_unchanged() -> None:
+    """The README's figures depend on it."""
+    fingerprint = hashlib.sha256(json.dumps(ROWS).encode()).hexdigest()
+    assert fingerprint[:16] == "cf2402dc442708fb"
 
 
-def test_ids_have_gaps_and_grow_with_time() -> None:
-    conversations = Account.from_seed(500, seed=1).conversations
-    by_age = sorted(conversations, key=lambda c: c["createdAt"])
-    ids = [c["id"] for c in by_age]
-    assert ids == sorted(ids)
-    assert ids[-1] - ids[0] > 2 * len(ids)
+def test_same_seed_generates_the_same_rows_in_any_order() -> None:
+    again = Account.from_seed(1000, seed=1)
+    messages = [again.messages(conversation) for conversation in reversed(again.conversations)]
+    assert messages[::-1] == [ACCOUNT.messages(c) for c in ACCOUNT.conversations]
+    assert rows_of(again) == ROWS
 
 
-def test_there_can_be_nobody() -> None:
-    assert Account.from_seed(0, seed=1).conversations == []
+def test_another_seed_changes_every_stream() -> None:
+    first, second = (rows_of(Account.from_seed(100, seed)) for seed in (1, 2))
+    assert [name for name in first if first[name] == second[name]] == ["landing_pages"]
+
+
+@pytest.mark.parametrize("stream", ROWS)
+def test_every_property_of_the_schema_occurs(stream: str) -> None:
+    properties = SCHEMAS.get_schema(stream)["properties"].keys() - {"conversationId"}
+    assert set().union(*ROWS[stream]) - {"conversationId"} == properties
+
+
+def test_default_account_has_the_edge_cases_of_real_ones() -> None:
+    lengths = [len(ACCOUNT.messages(c)) for c in ACCOUNT.conversations]
+    assert min(lengths) == 0
+    assert max(lengths) > 100, "more than two pages of messages"
+    assert None in CONTACT_IDS.values()
+    assert max(filter(None, CONTACT_IDS.values())) > 2**53, "more than a float can hold"
+    assert len(ROWS["contacts"]) < len(set(CONTACT_IDS.values()) - {None}), "deleted contacts"
+    assert any(c["inboxId"] is None for c in ACCOUNT.conversations)
+    assert "bulk_sent" in {c["status"] for c in ACCOUNT.conversations}
+    related = [row.get("relatedPlaybookId") for row in ROWS["conversation_details"]]
+    assert {type(playbook_id) for playbook_id in related} == {int, str, type(None)}
+
+
+@pytest.mark.parametrize(
+    ("stream", "key"),
+    [
+        ("conversations", "id"),
+        ("messages", "id"),
+        ("accounts", "accountId"),
+        ("users", "id"),
+        ("teams", "id"),
+        ("meetings", "slug"),
+        ("meetings", "eventId"),
+        ("playbooks", "id"),
+    ],
+)
+def test_keys_are_unique(stream: str, key: str) -> None:
+    assert len({row[key] for row in ROWS[stream]}) == len(ROWS[stream])
+
+
+def test_message_authors_take_part_in_the_conversation() -> None:
+    bots = {user["id"] for user in ACCOUNT.users if user["bot"]}
+    participants = {row["id"]: row["participants"] for row in ROWS["conversation_details"]}
+    assert set().union(*participants.values()) <= HUMAN_IDS
+    for message in ROWS["messages"]:
+        author, conversation_id = message["author"], message["conversationId"]
+        if author["type"] == "contact":
+            assert author["id"] == CONTACT_IDS[conversation_id]
+        else:
+            assert author["id"] in (bots if author["bot"] else participants[conversation_id])
+
+
+@pytest.mark.parametrize(
+    ("stream", "field", "targets"),
+    [
+        ("accounts", "ownerId", HUMAN_IDS),
+        ("conversation_details", "relatedPlaybookId", PLAYBOOK_IDS),
+        ("landing_pages", "playbookId", PLAYBOOK_IDS),
+        ("meetings", "agentId", HUMAN_IDS),
+        ("meetings", "conversationId", set(CONTACT_IDS)),
+        ("meetings", "schedulerId", set(CONTACT_IDS.values())),
+        ("playbooks", "createdAuthorId", HUMAN_IDS),
+        ("playbooks", "updatedAuthorId", HUMAN_IDS),
+        ("teams", "owner", HUMAN_IDS),
+    ],
+)
+def test_references_exist(stream: str, field: str, targets: set[int]) -> None:
+    references = {int(row[field]) for row in ROWS[stream] if field in row}
+    assert references
+    assert references <= targets
+
+
+def test_edits_refer_to_a_message_of_the_same_author() -> None:
+    by_id = {message["id"]: message for message in ROWS["messages"]}
+    edits = [message for message in ROWS["messages"] if message["type"] == "edit"]
+    assert {edit["editType"] for edit in edits} == {"replace", "delete"}
+    for edit in edits:
+        edited = by_id[edit["editedMessageId"]]
+        assert edited["author"] == edit["author"]
+        assert edited["conversationId"] == edit["conversationId"]
+
+
+def test_messages_lie_within_the_conversation_in_id_order() -> None:
+    for conversation in ACCOUNT.conversations:
+        messages = ACCOUNT.messages(conversation)
+        times = [message["createdAt"] for message in messages]
+        bounded = [conversation["createdAt"], *times, conversation["updatedAt"]]
+        assert bounded == sorted(bounded)
+        assert messages == sorted(messages, key=lambda message: message["id"])
+    assert max(message["id"] for message in ROWS["messages"]) < 2**63
+
+
+def test_update_does_not_change_messages_and_meetings() -> None:
+    account = Account.from_seed(100, seed=1)
+    conversation = max(account.conversations, key=lambda c: len(account.messages(c)))
+    messages, meetings = account.messages(conversation), list(account.meetings(0, 2**62))
+    conversation.update(updatedAt=1_788_000_000_000, status="open")
+    account.conversations.sort(key=listing_key)
+    assert account.messages(conversation) == messages
+    assert list(account.meetings(0, 2**62)) == meetings
