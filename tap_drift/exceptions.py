@@ -114,8 +114,9 @@ def user_messages(error: Exception) -> list[str]:
     if isinstance(error, requests.RequestException):
         return [f"Cannot send a request to Drift: {root_cause(error)}. Check `api_url`."]
     if isinstance(error, OSError) and error.strerror:
-        failed = f"use {error.filename}" if error.filename else "write to standard output"
-        return [f"Cannot {failed}: {error.strerror}."]
+        if error.filename:
+            return [f"Cannot use {error.filename}: {error.strerror}."]
+        return [f"Cannot write to standard output: {error.strerror}."]
     unexpected = (
         f"Unexpected {type(error).__name__}. Set TAP_DRIFT_LOGLEVEL=DEBUG to see where it was "
         "raised, and report it."

@@ -11,15 +11,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from tap_drift.sandbox.data.account import Account, position
-from tap_drift.sandbox.data.messages import transcript
+from tap_drift.sandbox.data.account import Account, listing_key
 from tap_drift.sandbox.server import Answer, SandboxHandler, SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from faults import Fault
-    from typing_extensions import Self
 
 TOKEN = "t0ken-that-nobody-may-see"
 
@@ -119,12 +118,12 @@ class FakeDrift(SandboxServer):
             for conversation in self.account.conversations:
                 if conversation["id"] == conversation_id:
                     conversation.update(changes, updatedAt=updated_at)
-            self.account.conversations.sort(key=position)
+            self.account.conversations.sort(key=listing_key)
 
     def add_message(self, conversation_id: int, created_at: int, body: str = "<p>And?</p>") -> int:
         """Add a message, which updates its conversation; return the message's id."""
         with self.lock:
-            added = self.account.said
+            added = self.account.added_messages
             message_id = 8 * 10**18 + sum(map(len, added.values()))  # above all generated ids
             added.setdefault(conversation_id, []).append(
                 {
@@ -148,7 +147,7 @@ class FakeDrift(SandboxServer):
         if stream == "messages":
             return [message for c in listing for message in account.messages(c)]
         if stream == "transcripts":
-            texts = {c["id"]: transcript(account.messages(c), account.users) for c in listing}
+            texts = {c["id"]: account.transcript(c) for c in listing}
             return [{"conversationId": number, "transcript": texts[number]} for number in texts]
         return listing if stream == "conversations" else list(map(account.details, listing))
 

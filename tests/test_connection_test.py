@@ -84,7 +84,7 @@ def test_missing_item_shows_that_the_child_works(drift: FakeDrift, config: dict[
     is_working, lines = check(config, "messages")
     assert is_working
     path = f"/conversations/{drift.conversation_ids()[0]}/messages"
-    assert lines[-1] == f"messages: works, though {path} is gone"
+    assert lines[-1] == f"messages: works, but {path} is not found"
 
 
 # Failures

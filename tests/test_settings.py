@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from singer_sdk.exceptions import ConfigValidationError
 from fake_drift import TOKEN
 from runs import sync
+from singer_sdk.exceptions import ConfigValidationError
 
 from tap_drift.settings import schema
 from tap_drift.tap import TapDrift

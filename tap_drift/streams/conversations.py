@@ -121,7 +121,7 @@ class ConversationsStream(DriftStream):
 
     # `_commit_page` writes the bookmark, once a page. The SDK would write one for each record,
     # discard it if the run is interrupted, and warn of that.
-    # Test: test_state_comes_every_ten_pages in tests/streams.
+    # Tests: tests/streams/test_incremental.py.
     @override
     def _increment_stream_state(
         self, latest_record: Record, *, context: Context | None = None

@@ -72,7 +72,10 @@ def loaded(postgres: str) -> dict[str, Any]:
 
 def expected(drift: FakeDrift) -> dict[str, Any]:
     """Count the rows and the distinct ids that each table should have."""
-    rows = {"conversations": len(drift.conversation_ids()), "messages": len(drift.source_rows("messages"))}
+    rows = {
+        "conversations": len(drift.conversation_ids()),
+        "messages": len(drift.source_rows("messages")),
+    }
     return {stream: (count, count) for stream, count in rows.items()}
 
 

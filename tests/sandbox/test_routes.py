@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from support import FaultyDrift
+from fake_drift import FakeDrift
 
 from tap_drift.sandbox.data.account import Account
 
@@ -20,37 +20,37 @@ MEETINGS = "/users/meetings/org"
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[FaultyDrift]:
+def shared() -> Iterator[FakeDrift]:
     """The default account of `drift-sandbox`, for tests that do not change it."""
-    with FaultyDrift(Account.from_seed(1000, seed=1)) as server:
+    with FakeDrift(Account.from_seed(1000, seed=1)) as server:
         yield server
 
 
-def get(drift: FaultyDrift, path: str, **query: Any) -> requests.Response:
+def get(drift: FakeDrift, path: str, **query: Any) -> requests.Response:
     headers = {"Authorization": f"Bearer {drift.token}"}
     return requests.get(f"{drift.url}{path}", query, headers=headers, timeout=5)
 
 
-def data(drift: FaultyDrift, path: str, **query: Any) -> Any:
+def data(drift: FakeDrift, path: str, **query: Any) -> Any:
     """The `data` of a successful answer."""
     answer = get(drift, path, **query)
     assert answer.status_code == 200, answer.text
     return answer.json()["data"]
 
 
-def conversation_with(drift: FaultyDrift, messages: int) -> Conversation:
+def conversation_with(drift: FakeDrift, messages: int) -> Conversation:
     """A conversation with at least this number of messages."""
     account = drift.account
     return next(c for c in account.conversations if len(account.messages(c)) >= messages)
 
 
-def test_conversation_has_the_listings_fields_and_more(shared: FaultyDrift) -> None:
+def test_conversation_has_the_listings_fields_and_more(shared: FakeDrift) -> None:
     listed = shared.account.conversations[0]
     found = data(shared, f"/conversations/{listed['id']}")
     assert found.items() > listed.items()
 
 
-def test_messages_have_pages_of_50(shared: FaultyDrift) -> None:
+def test_messages_have_pages_of_50(shared: FakeDrift) -> None:
     conversation = conversation_with(shared, 101)
     path = f"/conversations/{conversation['id']}/messages"
     messages: list[Any] = []
@@ -67,14 +67,14 @@ def test_messages_have_pages_of_50(shared: FaultyDrift) -> None:
     assert following[:2] == [1, "2"], "the next page is a number or a string"
 
 
-def test_transcript_is_plain_text_without_tags(shared: FaultyDrift) -> None:
+def test_transcript_is_plain_text_without_tags(shared: FakeDrift) -> None:
     answer = get(shared, f"/conversations/{conversation_with(shared, 51)['id']}/transcript")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert "Visitor: Hi! Does this work with our calendar?\n" in answer.text
     assert "<p>" not in answer.text
 
 
-def test_stats_count_three_statuses(shared: FaultyDrift) -> None:
+def test_stats_count_three_statuses(shared: FakeDrift) -> None:
     counts = Counter(c["status"] for c in shared.account.conversations)
     assert get(shared, "/conversations/stats").json() == {
         "conversationCount": {
@@ -85,14 +85,14 @@ def test_stats_count_three_statuses(shared: FaultyDrift) -> None:
     }
 
 
-def test_missing_contact_has_its_own_error_format(shared: FaultyDrift) -> None:
+def test_missing_contact_has_its_own_error_format(shared: FakeDrift) -> None:
     answer = get(shared, "/contacts/1")
     assert answer.status_code == 404
     [error] = answer.json()["errors"]
     assert (error["type"], error["code"]) == ("not_found", "CONTACT-1")
 
 
-def test_contact_attributes_name_all_that_occur(shared: FaultyDrift) -> None:
+def test_contact_attributes_name_all_that_occur(shared: FakeDrift) -> None:
     occurring = set()
     for conversation in shared.account.conversations:
         if contact := shared.account.contact(conversation.get("contactId", 0)):
@@ -103,7 +103,7 @@ def test_contact_attributes_name_all_that_occur(shared: FaultyDrift) -> None:
 
 @pytest.mark.parametrize(("query", "sizes"), [("", [10] * 15), ("?size=65", [65, 65, 20])])
 def test_accounts_have_pages_with_relative_links(
-    query: str, sizes: list[int], shared: FaultyDrift
+    query: str, sizes: list[int], shared: FakeDrift
 ) -> None:
     rows, found, path = [], [], f"/accounts{query}"
     while path:
@@ -116,7 +116,7 @@ def test_accounts_have_pages_with_relative_links(
     assert rows == shared.account.customer_accounts
 
 
-def test_meetings_are_sorted_bounded_and_limited(shared: FaultyDrift) -> None:
+def test_meetings_are_sorted_bounded_and_limited(shared: FakeDrift) -> None:
     times = [meeting["slotStart"] for meeting in shared.account.meetings(0, 2**62)]
     assert times == sorted(times)
     bounds = {"min_start_time": times[3], "max_start_time": times[7]}
@@ -137,7 +137,7 @@ def test_meetings_are_sorted_bounded_and_limited(shared: FaultyDrift) -> None:
         "/oauth2/token",
     ],
 )
-def test_unknown_path_or_id_is_not_found(path: str, shared: FaultyDrift) -> None:
+def test_unknown_path_or_id_is_not_found(path: str, shared: FakeDrift) -> None:
     answer = get(shared, path)
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "not_found"
@@ -156,22 +156,22 @@ def test_unknown_path_or_id_is_not_found(path: str, shared: FaultyDrift) -> None
     ],
 )
 def test_invalid_parameter_is_a_validation_error(
-    path: str, query: dict[str, int], shared: FaultyDrift
+    path: str, query: dict[str, int], shared: FakeDrift
 ) -> None:
     answer = get(shared, path, **query)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "validation_error"
 
 
-def test_deleted_conversation_is_listed_but_not_found(drift: FaultyDrift) -> None:
-    conversation_id = drift.ids()[0]
+def test_deleted_conversation_is_listed_but_not_found(drift: FakeDrift) -> None:
+    conversation_id = drift.conversation_ids()[0]
     drift.account.deleted.add(conversation_id)
     assert data(drift, "/conversations/list")[0]["id"] == conversation_id
     for path in ("", "/messages", "/transcript"):
         assert get(drift, f"/conversations/{conversation_id}{path}").status_code == 404
 
 
-def test_deleted_contact_or_path_is_not_found(drift: FaultyDrift) -> None:
+def test_deleted_contact_or_path_is_not_found(drift: FakeDrift) -> None:
     contact_id = drift.account.conversations[0]["contactId"]
     paths = [f"/contacts/{contact_id}", "/teams/org"]
     assert [get(drift, path).status_code for path in paths] == [200, 200]

@@ -193,7 +193,7 @@ def test_pagination_loop_of_messages_fails_that_stream(
 ) -> None:
     drift.faults_by_path["/messages"] = messages_page(FIRST, more=True, next=1)
     messages, error = sync_failing(config, catalog=catalog("conversations", "messages"))
-    assert "messages failed: Pagination loop on /conversations/{conversationId}/messages: page 2 links to a page already read" in error
+    assert "messages failed: Pagination loop on /conversations/" in error
     assert messages.record_ids() == drift.conversation_ids()
     assert messages.record_ids("messages") == []
 

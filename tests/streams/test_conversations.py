@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -143,7 +143,7 @@ def test_start_date_bounds_the_first_run(
 
 def test_bookmark_overrides_a_later_start_date(drift: FakeDrift, config: dict[str, Any]) -> None:
     state = sync(config).state()
-    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
     second = sync(config | {"start_date": tomorrow.isoformat()}, state)
     assert second.record_ids() == drift.conversation_ids()[:1]
 

@@ -11,8 +11,7 @@ from fake_drift import FakeDrift, FakeDriftHandler
 from faults import answer
 from runs import catalog, catalog_entry, sync, sync_failing
 
-from tap_drift.sandbox.data.contacts import PROPERTIES
-from tap_drift.sandbox.data.playbooks import landing_pages
+from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
 from tap_drift.sandbox.server import Answer
 
 if TYPE_CHECKING:
@@ -55,13 +54,13 @@ def source_rows(drift: FakeDrift, stream: str) -> list[dict[str, Any]]:
     account = drift.account
     statuses = [conversation["status"].upper() for conversation in account.conversations]
     rows: dict[str, list[dict[str, Any]]] = {
-        "accounts": account.companies,
-        "contact_attributes": PROPERTIES,
+        "accounts": account.customer_accounts,
+        "contact_attributes": CONTACT_ATTRIBUTES,
         "users": account.users,
         "teams": account.teams,
         "meetings": list(account.meetings(0, 2**62)),
         "playbooks": account.playbooks,
-        "landing_pages": landing_pages(account.playbooks),
+        "landing_pages": account.landing_pages,
         "conversation_stats": [
             {"status": status, "conversationCount": statuses.count(status)}
             for status in ("CLOSED", "OPEN", "PENDING")
@@ -327,7 +326,7 @@ def test_account_deleted_meanwhile_prevents_activate_version(
 
     def delete(request: int) -> None:
         if request == 2:
-            del drift.account.companies[3]
+            del drift.account.customer_accounts[3]
 
     drift.on_request = delete
     messages = sync(config | WITH_VERSIONS, catalog=catalog("accounts"))

@@ -163,11 +163,11 @@ def test_run_logs_its_plan_and_its_summary(
     plan, summary = info_messages(caplog)
     assert plan == "Reading conversations: INCREMENTAL, everything, all statuses"
     assert summary.startswith("2 conversations in 1 request, ")
-    since = "updates since 1970-01-01T23:55:00.000+00:00"
-    assert summary.endswith(f"The next run starts from {since}.")
+    since = "since 1970-01-01T23:55:00.000+00:00"
+    assert summary.endswith(f"The next run starts from updates {since}.")
     caplog.clear()
     sync(config | {"statuses": ["open", "closed"]}, state)
-    expected = f"Reading conversations: INCREMENTAL, {since}, statuses closed, open"
+    expected = f"Reading conversations: INCREMENTAL, updated {since}, statuses closed, open"
     assert info_messages(caplog)[0] == expected
 
 

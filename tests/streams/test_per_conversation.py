@@ -141,9 +141,9 @@ def test_missing_item_is_skipped_and_named(
 def test_only_twenty_missing_items_are_named(
     drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    drift.account.gone.update(drift.conversation_ids()[1:])
+    drift.account.deleted.update(drift.conversation_ids()[1:])
     sync(config, catalog=catalog("messages"))
-    [warning] = [m for each in caplog.records if "were gone" in (m := each.getMessage())]
+    [warning] = [m for each in caplog.records if "not found" in (m := each.getMessage())]
     assert "39 of 40" in warning
     assert warning.count("/messages") == 20
     assert warning.endswith(" and others")
@@ -340,7 +340,7 @@ class SlowMessages(CapturedMessages):
     def measure(self, _request: int) -> None:
         with self.requested:
             requests = self.drift.count_requests("/transcript")
-            self.most_ahead = max(self.most_ahead, requests - len(self.record_ids()))
+            self.most_ahead = max(self.most_ahead, requests - len(self.records("transcripts")))
             self.requested.notify_all()
 
     def add(self, line: bytes) -> None:
@@ -348,7 +348,7 @@ class SlowMessages(CapturedMessages):
             super().add(line)
             return
         with self.requested:
-            written = len(self.record_ids())
+            written = len(self.records("transcripts"))
             page_start = written - written % 10
             wanted = min(page_start + self.ahead, len(self.drift.conversation_ids()))
             assert self.requested.wait_for(

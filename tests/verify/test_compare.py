@@ -89,7 +89,7 @@ def test_changes_after_extraction_are_not_missing(
     new = {"id": 9_000_000_001, "status": "open", "createdAt": now_ms(), "updatedAt": now_ms()}
     listing.insert(0, new)
     contacts = [each["contactId"] for each in listing if each.get("contactId")]
-    drift.account.gone.add(next(each for each in contacts if contacts.count(each) == 1))
+    drift.account.deleted.add(next(each for each in contacts if contacts.count(each) == 1))
     result = verify(messages)
     assert result.exit_code == 0, result.report
     assert result.differences("conversations") == {"new": 1, "changed": 2, "deleted": 1}
@@ -150,7 +150,7 @@ def test_reference_to_absent_record_is_unknown(
     conversation = drift.conversation_ids()[0]
     for author in {"type": "user", "id": 5, "bot": False}, {"type": "contact", "id": 6}:
         drift.add_message(conversation, now_ms())
-        drift.account.said[conversation][-1]["author"] = author
+        drift.account.added_messages[conversation][-1]["author"] = author
     result = verify(extract())
     assert result.exit_code == 0, result.report
     assert result.differences("users") == {"unknown": 1}
@@ -162,7 +162,7 @@ def test_contact_without_conversation_is_not_requested(
 ) -> None:
     conversation = drift.conversation_ids()[0]
     drift.add_message(conversation, now_ms() - 10**7)
-    drift.account.said[conversation][-1]["author"] = {"type": "contact", "id": 6}
+    drift.account.added_messages[conversation][-1]["author"] = {"type": "contact", "id": 6}
     drift.faults_by_path["/contacts/6"] = answer(body={"data": {"id": 6}})
     result = verify(extract())
     assert result.exit_code == 0

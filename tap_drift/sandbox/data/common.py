@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Row = dict[str, Any]
 
 ORG_ID = 30417
-ACCOUNT_CREATED = datetime(2019, 3, 4, tzinfo=timezone.utc)
-ACCOUNT_NOW = datetime(2026, 3, 2, tzinfo=timezone.utc)
+ACCOUNT_CREATED = datetime(2019, 3, 4, tzinfo=UTC)
+ACCOUNT_NOW = datetime(2026, 3, 2, tzinfo=UTC)
 """The account's current time. Only meetings can be later."""
 DAY_MS = 86_400_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_rng(seed: int, kind: str, item_id: int = 0) -> random.Random:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tap_drift.sandbox.data.common import ORG_ID, Row, make_rng
@@ -87,7 +87,7 @@ def format_transcript(messages: list[Row], users: list[Row]) -> str:
     """Format chat messages as `GET /conversations/{id}/transcript` does, one line each."""
     names = {user["id"]: user["name"] for user in users}
     return "".join(
-        f"{datetime.fromtimestamp(message['createdAt'] // 1000, timezone.utc):%Y-%m-%d %H:%M:%S} "
+        f"{datetime.fromtimestamp(message['createdAt'] // 1000, UTC):%Y-%m-%d %H:%M:%S} "
         f"{names.get(message['author']['id'], 'Visitor')}: {_strip_html(message['body'])}\n"
         for message in messages
         if message["type"] == "chat" and "body" in message
