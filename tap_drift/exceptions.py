@@ -114,14 +114,18 @@ def user_messages(error: Exception) -> list[str]:
     if isinstance(error, requests.RequestException):
         return [f"Cannot send a request to Drift: {root_cause(error)}. Check `api_url`."]
     if isinstance(error, OSError) and error.strerror:
-        if error.filename:
-            return [f"Cannot use {error.filename}: {error.strerror}."]
-        return [f"Cannot write to standard output: {error.strerror}."]
+        return [_os_error_message(error)]
     unexpected = (
         f"Unexpected {type(error).__name__}. Set TAP_DRIFT_LOGLEVEL=DEBUG to see where it was "
         "raised, and report it."
     )
     return [unexpected]
+
+
+def _os_error_message(error: OSError) -> str:
+    if error.filename:
+        return f"Cannot use {error.filename}: {error.strerror}."
+    return f"Cannot write to standard output: {error.strerror}."
 
 
 def root_cause(error: BaseException) -> str:
