@@ -1,233 +1,287 @@
-"""One gate for all requests: how many go at once, when all wait, and how fast they go."""
+"""Tests of the rate limiter: concurrency, pauses after a 429, and the learned rate."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_drift.api.rate_limit import FIRST_PAUSE, MAX_PAUSE, FairSemaphore, RateLimiter
+from tap_drift.api.rate_limit import (
+    FIRST_PAUSE,
+    MAX_PAUSE,
+    AdaptiveRate,
+    FairSemaphore,
+    RateLimiter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fake_clock import FakeClock
 
-ANSWERED_AFTER = 0.1
+    Accepts = Callable[[float], bool]
+
+LATENCY = 0.1
+"""Seconds until a request is answered."""
+
 WORKERS = 8
 
 
-def saved_up(rate: int) -> Callable[[float], bool]:
-    """A server that saves up allowance for a second, in which nobody asks."""
+def token_bucket(rate: int) -> Accepts:
+    """Build a server that saves up to one second of unused allowance."""
     allowance, last = float(rate), 0.0
 
-    def allows(now: float) -> bool:
+    def accepts(now: float) -> bool:
         nonlocal allowance, last
         allowance, last = min(rate, allowance + (now - last) * rate), now
-        allowed = allowance >= 1
-        allowance -= allowed
-        return allowed
+        is_accepted = allowance >= 1
+        allowance -= is_accepted
+        return is_accepted
 
-    return allows
+    return accepts
 
 
-def by_the_second(rate: int) -> Callable[[float], bool]:
-    """A server that counts anew each second."""
-    second, passed = 0, 0
+def fixed_window(rate: int) -> Accepts:
+    """Build a server that counts the requests of each second."""
+    second, count = 0, 0
 
-    def allows(now: float) -> bool:
-        nonlocal second, passed
+    def accepts(now: float) -> bool:
+        nonlocal second, count
         if int(now) != second:
-            second, passed = int(now), 0
-        passed += 1
-        return passed <= rate
+            second, count = int(now), 0
+        count += 1
+        return count <= rate
 
-    return allows
+    return accepts
 
 
-def ask(
+def send_requests(
     clock: FakeClock,
-    gate: RateLimiter,
-    allows: Callable[[float], bool],
+    limiter: RateLimiter,
+    accepts: Accepts,
     seconds: float,
-    told: float = 0.0,
+    retry_after: float = 0.0,
 ) -> list[bool]:
-    """Send requests for some time, as workers would that always have one to send.
+    """Drive the limiter for some time, as workers would that always have a request to send.
+
+    Args:
+        clock: The clock of the limiter.
+        limiter: The limiter.
+        accepts: The server: whether it accepts a request at this time.
+        seconds: For how long.
+        retry_after: The `Retry-After` of each 429.
 
     Returns:
-        Of each request whether it passed.
+        For each request, whether it was accepted.
     """
-    answers: list[bool] = []
+    accepted: list[bool] = []
     under_way: list[tuple[float, bool]] = []
     end = clock.now + seconds
 
-    def hear() -> None:
-        sent, passed = under_way.pop(0)
-        clock.now = max(clock.now, sent + ANSWERED_AFTER)
-        if passed:
-            gate.on_success()
+    def receive() -> None:
+        sent_at, is_accepted = under_way.pop(0)
+        clock.now = max(clock.now, sent_at + LATENCY)
+        if is_accepted:
+            limiter.on_success()
         else:
-            gate.on_throttled(sent, told)
+            limiter.on_throttled(sent_at, retry_after)
 
     def sleep(wait: float) -> None:
-        wakes = clock.now + wait
-        while under_way and under_way[0][0] + ANSWERED_AFTER <= wakes:
-            hear()
-        clock.now = wakes
+        until = clock.now + wait
+        while under_way and under_way[0][0] + LATENCY <= until:
+            receive()
+        clock.now = until
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(time, "sleep", sleep)
         while clock.now < end:
             if len(under_way) == WORKERS:
-                hear()
-            with gate as sent:
-                answers.append(allows(sent))
-            under_way.append((sent, answers[-1]))
-            # No two requests leave at the same moment.
-            clock.now += 0.0001
+                receive()
+            with limiter as sent_at:
+                accepted.append(accepts(sent_at))
+            under_way.append((sent_at, accepted[-1]))
+            clock.now += 0.0001  # no two requests are sent at the same moment
         while under_way:
-            hear()
-    return answers
+            receive()
+    return accepted
 
 
-@pytest.mark.parametrize("told", [0.0, 1.0])
-@pytest.mark.parametrize("limit", [saved_up, by_the_second])
-def test_what_drift_allows_is_used_and_hardly_ever_exceeded(
-    clock: FakeClock, limit: Callable[[int], Callable[[float], bool]], told: float
-) -> None:
-    gate, allows = RateLimiter(WORKERS), limit(20)
-    ask(clock, gate, allows, 10, told)
-    answers = ask(clock, gate, allows, 50, told)
-    assert sum(answers) >= 0.95 * 20 * 50
-    assert answers.count(False) < 0.02 * len(answers)
+# The learned rate
 
 
-def test_without_a_refusal_nobody_waits(clock: FakeClock) -> None:
-    gate = RateLimiter(1)
+def test_rate_is_infinite_before_the_first_429() -> None:
+    rate = AdaptiveRate()
+    for now in range(100):
+        rate.on_sent(now)
+        rate.on_success()
+    assert rate.rate == math.inf
+
+
+def test_limiter_does_not_wait_before_the_first_429(clock: FakeClock) -> None:
+    limiter = RateLimiter(1)
     for _ in range(1000):
-        with gate:
-            gate.on_success()
+        with limiter:
+            limiter.on_success()
     assert clock.slept == []
 
 
-def test_after_one_false_refusal_it_soon_goes_as_fast_as_before(clock: FakeClock) -> None:
-    gate = RateLimiter(WORKERS)
-    ask(clock, gate, lambda _: True, 20)
-    ask(clock, gate, lambda _: False, 0.0001)
-    ask(clock, gate, lambda _: True, 120)
-    fastest = WORKERS / ANSWERED_AFTER
-    assert len(ask(clock, gate, lambda _: True, 10)) >= 0.95 * fastest * 10
+@pytest.mark.parametrize("retry_after", [0.0, 1.0])
+@pytest.mark.parametrize("server", [token_bucket, fixed_window])
+def test_limit_is_used_and_hardly_ever_exceeded(
+    clock: FakeClock, server: Callable[[int], Accepts], retry_after: float
+) -> None:
+    limiter, accepts = RateLimiter(WORKERS), server(20)
+    send_requests(clock, limiter, accepts, 10, retry_after)
+    accepted = send_requests(clock, limiter, accepts, 50, retry_after)
+    assert sum(accepted) >= 0.95 * 20 * 50
+    assert accepted.count(False) < 0.02 * len(accepted)
 
 
-def test_when_the_limit_rises_it_goes_faster(clock: FakeClock) -> None:
-    gate = RateLimiter(WORKERS)
-    ask(clock, gate, by_the_second(10), 60, told=1)
-    ask(clock, gate, by_the_second(40), 180, told=1)
-    assert sum(ask(clock, gate, by_the_second(40), 30, told=1)) >= 0.9 * 40 * 30
+def test_rate_recovers_after_a_single_429(clock: FakeClock) -> None:
+    limiter = RateLimiter(WORKERS)
+    send_requests(clock, limiter, lambda _: True, 20)
+    send_requests(clock, limiter, lambda _: False, 0.0001)
+    send_requests(clock, limiter, lambda _: True, 120)
+    fastest = WORKERS / LATENCY
+    assert len(send_requests(clock, limiter, lambda _: True, 10)) >= 0.95 * fastest * 10
 
 
-def test_when_the_limit_drops_it_goes_slower(clock: FakeClock) -> None:
-    gate = RateLimiter(WORKERS)
-    ask(clock, gate, by_the_second(40), 60, told=1)
-    ask(clock, gate, by_the_second(10), 60, told=1)
-    answers = ask(clock, gate, by_the_second(10), 30, told=1)
-    assert answers.count(False) < 0.02 * len(answers)
+def test_rate_follows_a_limit_that_rises(clock: FakeClock) -> None:
+    limiter = RateLimiter(WORKERS)
+    send_requests(clock, limiter, fixed_window(10), 60, retry_after=1)
+    send_requests(clock, limiter, fixed_window(40), 180, retry_after=1)
+    accepted = send_requests(clock, limiter, fixed_window(40), 30, retry_after=1)
+    assert sum(accepted) >= 0.9 * 40 * 30
 
 
-def test_a_refusal_holds_back_everybody_for_as_long_as_told(clock: FakeClock) -> None:
-    gate = RateLimiter(2)
-    with gate as sent:
-        gate.on_throttled(sent, 30)
-    refused_at = clock.now
-    with gate as sent:
-        assert sent >= refused_at + 30
+def test_rate_follows_a_limit_that_drops(clock: FakeClock) -> None:
+    limiter = RateLimiter(WORKERS)
+    send_requests(clock, limiter, fixed_window(40), 60, retry_after=1)
+    send_requests(clock, limiter, fixed_window(10), 60, retry_after=1)
+    accepted = send_requests(clock, limiter, fixed_window(10), 30, retry_after=1)
+    assert accepted.count(False) < 0.02 * len(accepted)
 
 
-def test_the_longest_that_was_told_counts(clock: FakeClock) -> None:
-    gate = RateLimiter(2)
-    with gate as first, gate as second:
-        gate.on_throttled(first, 30)
-        gate.on_throttled(second, 50)
-    refused_at = clock.now
-    with gate as sent:
-        assert sent >= refused_at + 50
+# Pauses
 
 
-def test_refused_together_is_refused_once(clock: FakeClock) -> None:
-    gate = RateLimiter(WORKERS)
-    sent = [gate.__enter__() for _ in range(WORKERS)]
-    clock.now += ANSWERED_AFTER
-    refused_at = clock.now
-    for each in sent:
-        gate.on_throttled(each, 0)
-        gate.__exit__(None, None, None)
-    with gate as again:
-        assert again - refused_at == pytest.approx(FIRST_PAUSE)
+def test_429_delays_every_request_by_retry_after(clock: FakeClock) -> None:
+    limiter = RateLimiter(2)
+    with limiter as sent_at:
+        limiter.on_throttled(sent_at, 30)
+    throttled_at = clock.now
+    with limiter as sent_at:
+        assert sent_at >= throttled_at + 30
 
 
-def test_while_nothing_passes_pauses_grow_to_a_minute(clock: FakeClock) -> None:
-    gate = RateLimiter(1)
-    for _ in range(12):
-        with gate as sent:
-            clock.now += ANSWERED_AFTER
-            gate.on_throttled(sent, 0)
-    pauses = [wait for wait in clock.slept if wait]
+def test_longest_retry_after_counts(clock: FakeClock) -> None:
+    limiter = RateLimiter(2)
+    with limiter as first, limiter as second:
+        limiter.on_throttled(first, 30)
+        limiter.on_throttled(second, 50)
+    throttled_at = clock.now
+    with limiter as sent_at:
+        assert sent_at >= throttled_at + 50
+
+
+def test_429s_of_concurrent_requests_count_once(clock: FakeClock) -> None:
+    limiter = RateLimiter(WORKERS)
+    sent = [limiter.__enter__() for _ in range(WORKERS)]
+    clock.now += LATENCY
+    throttled_at = clock.now
+    for sent_at in sent:
+        limiter.on_throttled(sent_at, 0)
+        limiter.__exit__(None, None, None)
+    with limiter as sent_at:
+        assert sent_at - throttled_at == pytest.approx(FIRST_PAUSE)
+
+
+def throttle(clock: FakeClock, limiter: RateLimiter, times: int) -> list[float]:
+    """Send requests that are all answered 429; return the pauses."""
+    before = len(clock.slept)
+    for _ in range(times):
+        with limiter as sent_at:
+            clock.now += LATENCY
+            limiter.on_throttled(sent_at, 0)
+    return [wait for wait in clock.slept[before:] if wait]
+
+
+def test_pauses_without_retry_after_grow_to_a_minute(clock: FakeClock) -> None:
+    pauses = throttle(clock, RateLimiter(1), 12)
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(FIRST_PAUSE)
     assert pauses[-1] == pytest.approx(MAX_PAUSE)
 
 
-def test_no_more_than_allowed_are_under_way_at_once() -> None:
-    gate, through = RateLimiter(2), threading.Event()
+def test_success_resets_the_pause(clock: FakeClock) -> None:
+    limiter = RateLimiter(1)
+    throttle(clock, limiter, 12)
+    with limiter:
+        limiter.on_success()
+    throttle(clock, limiter, 1)
+    throttled_at = clock.now
+    with limiter as sent_at:
+        assert sent_at - throttled_at < 2
+
+
+# Concurrency
+
+
+def start_waiting(thread: threading.Thread, semaphore: FairSemaphore, position: int) -> None:
+    """Start a thread, and return when it waits at this position of the queue, or has ended."""
+    thread.start()
+    while thread.is_alive() and len(semaphore._waiting) < position:  # noqa: SLF001 - the only sign that a thread waits
+        time.sleep(0)
+
+
+def test_concurrency_limits_the_requests_under_way() -> None:
+    limiter, has_entered = RateLimiter(2), threading.Event()
 
     def work() -> None:
-        with gate:
-            through.set()
+        with limiter:
+            has_entered.set()
 
     third = threading.Thread(target=work)
-    with gate:
-        with gate:
-            third.start()
-            # A gate that lets it through does so at once.
-            assert not through.wait(0.1)
+    with limiter:
+        with limiter:
+            start_waiting(third, limiter._slots, 1)  # noqa: SLF001 - to know that it waits
+            assert not has_entered.is_set()
         third.join()
-    assert through.is_set()
+    assert has_entered.is_set()
 
 
-def test_who_is_interrupted_at_the_gate_leaves_the_place_to_others(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(_seconds: float) -> None:
+@pytest.mark.usefixtures("clock")
+def test_interrupted_wait_releases_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    gate = RateLimiter(1)
-    with gate as sent:
-        gate.on_throttled(sent, 30)
+    limiter = RateLimiter(1)
+    with limiter as throttled_at:
+        limiter.on_throttled(throttled_at, 30)
     with monkeypatch.context() as patched:
-        patched.setattr(time, "sleep", interrupted)
+        patched.setattr(time, "sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            gate.__enter__()
-    with gate:
-        assert clock.now >= sent + 30
+            limiter.__enter__()
+    with limiter as sent_at:
+        assert sent_at >= throttled_at + 30
 
 
-def test_a_free_slot_goes_to_who_has_waited_longest() -> None:
-    slots, came = FairSemaphore(1), []
-    slots.acquire()
+def test_free_slot_goes_to_the_longest_waiting_thread() -> None:
+    semaphore, served = FairSemaphore(1), []
+    semaphore.acquire()
 
-    def take(number: int) -> None:
-        slots.acquire()
-        came.append(number)
-        slots.release()
+    def acquire(number: int) -> None:
+        semaphore.acquire()
+        served.append(number)
+        semaphore.release()
 
-    threads = [threading.Thread(target=take, args=(number,)) for number in range(5)]
-    for number, thread in enumerate(threads):
-        thread.start()
-        while len(slots._waiting) == number:  # noqa: SLF001 - nobody else need know who waits
-            time.sleep(0)
-    slots.release()
+    threads = [threading.Thread(target=acquire, args=(number,)) for number in range(5)]
+    for position, thread in enumerate(threads, start=1):
+        start_waiting(thread, semaphore, position)
+    semaphore.release()
     for thread in threads:
         thread.join()
-    assert came == [0, 1, 2, 3, 4]
+    assert served == [0, 1, 2, 3, 4]

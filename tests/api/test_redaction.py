@@ -1,4 +1,4 @@
-"""Drift's error answers in error messages, without secrets."""
+"""Tests of the text that is quoted of Drift's responses, and of the secrets masked in it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fake_drift import TOKEN
 from tap_drift.api.redaction import error_text, redirect_host
 
 
-def make_response(body: Any, **headers: str) -> requests.Response:
+def build_response(body: Any = "", **headers: str) -> requests.Response:
+    """Build a response to a request with the token."""
     response = requests.Response()
-    text = body if isinstance(body, str) else json.dumps(body)
-    response._content = text.encode()  # noqa: SLF001 - requests has no public way to set it
+    response._content = (body if isinstance(body, str) else json.dumps(body)).encode()  # noqa: SLF001 - requests has no other way to set it
     response.headers.update(headers)
     response.request = requests.Request(
         "GET", "http://drift.test/", headers={"Authorization": f"Bearer {TOKEN}"}
@@ -34,42 +34,40 @@ def make_response(body: Any, **headers: str) -> requests.Response:
         },
     ],
 )
-def test_both_error_formats_are_quoted_on_one_line(body: dict[str, Any]) -> None:
-    assert error_text(make_response(body)) == "validation_error: limit is too large"
+def test_both_documented_error_bodies_become_one_line(body: dict[str, Any]) -> None:
+    assert error_text(build_response(body)) == "validation_error: limit is too large"
 
 
 @pytest.mark.parametrize(
     "body",
     ["", "<html>my words</html>", "null", "[]", {"error": "words"}, {"errors": {}}, {"error": 5}],
 )
-def test_other_bodies_are_not_quoted(body: Any) -> None:
-    assert error_text(make_response(body)) == ""
+def test_any_other_body_is_not_quoted(body: Any) -> None:
+    assert error_text(build_response(body)) == ""
 
 
-def test_token_in_an_error_is_masked() -> None:
-    response = make_response({"error": {"type": "x", "message": f"bad token {TOKEN}!"}})
-    assert error_text(response) == "x: bad token ***!"
+def test_token_repeated_by_drift_is_masked() -> None:
+    body = {"error": {"type": "x", "message": f"bad token {TOKEN}!"}}
+    assert error_text(build_response(body)) == "x: bad token ***!"
 
 
-def test_form_secrets_in_an_error_are_masked() -> None:
+def test_form_secrets_repeated_by_drift_are_masked() -> None:
     form = {"client_id": "id", "client_secret": TOKEN[:9], "refresh_token": f"{TOKEN}/+&"}
-    response = make_response({"error": {"type": "x", "message": f"id {TOKEN[:9]} {TOKEN}/+&."}})
+    body = {"error": {"type": "x", "message": f"id {TOKEN[:9]} {TOKEN}/+&."}}
+    response = build_response(body)
     response.request = requests.Request("POST", "http://drift.test/", data=form).prepare()
     assert error_text(response) == "x: id *** ***."
 
 
-def test_long_error_is_shortened() -> None:
-    response = make_response({"error": {"message": "words " * 1000}})
-    assert len(error_text(response)) <= 300
+def test_long_message_is_truncated() -> None:
+    assert len(error_text(build_response({"error": {"message": "words " * 1000}}))) == 300
 
 
-@pytest.mark.parametrize(
-    ("headers", "target"),
-    [
-        ({"Location": "https://user:pw@elsewhere.test:444/path?token=1"}, "https://elsewhere.test"),
-        ({"Location": "/other"}, "an unknown host"),
-        ({}, "an unknown host"),
-    ],
-)
-def test_redirect_target_is_scheme_and_host_only(headers: dict[str, str], target: str) -> None:
-    assert redirect_host(make_response("", **headers)) == target
+def test_redirect_is_named_by_scheme_and_host_only() -> None:
+    redirect = build_response(Location="https://user:pw@elsewhere.test:444/path?token=1")
+    assert redirect_host(redirect) == "https://elsewhere.test"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Location": "/other"}, {"Location": "http://[bad/"}])
+def test_redirect_without_a_host_is_to_an_unknown_host(headers: dict[str, str]) -> None:
+    assert redirect_host(build_response(**headers)) == "an unknown host"
