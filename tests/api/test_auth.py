@@ -1,29 +1,23 @@
-"""The token that each request carries, and its renewal."""
+"""Tests of the authentication: static and OAuth tokens, refresh, and what is logged."""
 
 from __future__ import annotations
 
 import json
 import logging
-import signal
-import subprocess
-import sys
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import pytest
 import requests
-from fake_drift import FakeDrift, FakeDriftHandler
-from faults import answer, reset, truncated
+from fake_oauth import FakeOAuthDrift
+from faults import answer, answer_normally, reset, truncated
 from runs import sync
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_drift.api.auth import OAuthToken, StaticToken
+from tap_drift.api.auth import OAuthToken, StaticToken, create_authenticator
 from tap_drift.api.client import DriftSession
-from tap_drift.exceptions import StreamsFailedError
+from tap_drift.exceptions import StreamsFailedError, TokenRefusedError
 from tap_drift.sandbox.auth import CLIENT_ID, CLIENT_SECRET
 from tap_drift.tap import TapDrift
 
@@ -35,113 +29,103 @@ if TYPE_CHECKING:
     from faults import Fault
     from runs import RunTap
 
-    from tap_drift.sandbox.server import Answer, SandboxHandler
-
+LIFETIME = 7200
+MARGIN = 300
 THREADS = 16
 SECRETS = ("sandbox-secret", "sandbox-access", "sandbox-refresh")
-
-
-class OAuthHandler(FakeDriftHandler):
-    """Notes every request for a token; meets it with the next fault, if there is one."""
-
-    server: OAuthDrift
-
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
-        drift = self.server
-        if self.path != "/oauth2/token":
-            super().do_POST()
-            return
-        self.body = self.rfile.read(int(self.headers["Content-Length"]))
-        drift.forms.append(dict(parse_qsl(self.body.decode())))
-        if drift.token_faults:
-            drift.token_faults.popleft()(self)
-        else:
-            exchanged(self)
-
-    def answer(self) -> Answer:
-        """Change, if told to, what is said of a new token."""
-        answered, drift = super().answer(), self.server
-        if self.path == "/oauth2/token" and answered.status == HTTPStatus.OK:
-            drift.given = answered.body["access_token"]
-            answered.body.update(drift.changes)
-        return answered
-
-
-def exchanged(handler: SandboxHandler) -> None:
-    """No fault: give a token, if the refresh token is the right one."""
-    handler.send(handler.answer())
-
-
-class OAuthDrift(FakeDrift):
-    """A sandbox whose tokens come from OAuth."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.RequestHandlerClass = OAuthHandler
-        self.forms: list[dict[str, str]] = []
-        self.token_faults: deque[Fault] = deque()
-        self.changes: dict[str, Any] = {}
-        self.given = ""
-        """The access token that was given last."""
-
-    @property
-    def refresh_token(self) -> str:
-        """The one that is good now."""
-        return self.tokens.refresh_token
+TRANSIENT = [
+    pytest.param(answer(500), id="500"),
+    pytest.param(answer(429), id="429"),
+    pytest.param(answer(200, "<html>"), id="not JSON"),
+    pytest.param(answer(200, "[" * 100_000), id="nested too deeply"),
+    pytest.param(answer(200, {"access_token": None}), id="no token"),
+    pytest.param(answer(200, {"access_token": "two words"}), id="token invalid in a header"),
+    pytest.param(truncated, id="truncated"),
+    pytest.param(reset, id="reset"),
+]
 
 
 @pytest.fixture
-def oauth() -> Iterator[OAuthDrift]:
-    with OAuthDrift() as server:
+def oauth() -> Iterator[FakeOAuthDrift]:
+    with FakeOAuthDrift() as server:
         yield server
 
 
 @pytest.fixture
-def settings(oauth: OAuthDrift) -> dict[str, Any]:
-    return {
-        "client_id": CLIENT_ID,
-        "client_secret": f" {CLIENT_SECRET}\n",
-        "refresh_token": oauth.refresh_token,
-        "api_url": oauth.url,
-    }
-
-
-def kept_by(saved: list[str]) -> Callable[[str, str], None]:
-    return lambda _used, new: saved.append(new)
+def settings(oauth: FakeOAuthDrift) -> dict[str, Any]:
+    return oauth.settings()
 
 
 @pytest.fixture
-def saved() -> list[str]:
-    """The refresh tokens that were kept."""
+def saved() -> list[tuple[str, str]]:
+    """The used and the new refresh token of each call of `save`."""
     return []
 
 
 @pytest.fixture
-def authenticator(settings: dict[str, Any], saved: list[str]) -> OAuthToken:
+def authenticator(settings: dict[str, Any], saved: list[tuple[str, str]]) -> OAuthToken:
     config = settings | {"request_timeout": 5, "user_agent": "acme"}
-    return OAuthToken(config, DriftSession(), kept_by(saved))
+    return OAuthToken(config, DriftSession(), lambda used, new: saved.append((used, new)))
 
 
-def request() -> requests.PreparedRequest:
+def build_request() -> requests.PreparedRequest:
     return requests.Request("GET", "http://drift.test/?page_token=").prepare()
 
 
-def carried(request: requests.PreparedRequest) -> str:
+def authorization(request: requests.PreparedRequest) -> str:
     return str(request.headers["Authorization"])
 
 
-def test_a_fixed_token_has_no_successor() -> None:
-    asked = StaticToken(" abc\n")(request())
-    assert carried(asked) == "Bearer abc"
-    assert asked.url == "http://drift.test/?page_token="
-    assert not StaticToken("abc").refresh(asked)
+# Static token
 
 
-def test_the_request_for_a_token_is_the_documented_one(
-    oauth: OAuthDrift, settings: dict[str, Any]
+def test_static_token_is_added_and_the_url_unchanged() -> None:
+    request = StaticToken(" abc\n")(build_request())
+    assert authorization(request) == "Bearer abc"
+    assert request.url == "http://drift.test/?page_token="
+
+
+def test_static_token_cannot_be_refreshed() -> None:
+    authenticator = StaticToken("abc")
+    assert not authenticator.refresh(authenticator(build_request()))
+
+
+# Choice of the authenticator
+
+
+def test_access_token_takes_precedence_over_oauth(
+    oauth: FakeOAuthDrift, settings: dict[str, Any]
+) -> None:
+    sync(settings | {"access_token": oauth.token})
+    assert oauth.forms == []
+
+
+@pytest.mark.parametrize("missing", ["client_id", "client_secret", "refresh_token"])
+def test_incomplete_oauth_settings_are_not_used(settings: dict[str, Any], missing: str) -> None:
+    config = {name: value for name, value in settings.items() if name != missing}
+    authenticator = create_authenticator(config, DriftSession(), lambda _used, _new: None)
+    assert isinstance(authenticator, StaticToken)
+
+
+def test_all_streams_share_one_authenticator(settings: dict[str, Any]) -> None:
+    tap = TapDrift(config=settings)
+    shared = {id(stream.authenticator) for stream in tap.drift_streams}
+    assert shared == {id(tap.client.authenticator)}
+
+
+# The request for a token
+
+
+def test_discovery_requests_no_token(oauth: FakeOAuthDrift, settings: dict[str, Any]) -> None:
+    assert TapDrift(config=settings).catalog_dict["streams"]
+    assert oauth.forms == []
+
+
+def test_token_request_has_the_documented_form(
+    oauth: FakeOAuthDrift, settings: dict[str, Any]
 ) -> None:
     used = oauth.refresh_token
-    assert sync(settings).record_ids() == oauth.conversation_ids()
+    sync(settings | {"client_secret": f" {CLIENT_SECRET}\n"})
     assert oauth.forms == [
         {
             "client_id": CLIENT_ID,
@@ -152,51 +136,40 @@ def test_the_request_for_a_token_is_the_documented_one(
     ]
 
 
-def test_an_access_token_wins(oauth: OAuthDrift, settings: dict[str, Any]) -> None:
-    sync(settings | {"access_token": oauth.token})
-    assert oauth.forms == []
+def test_run_with_oauth_requests_one_token(oauth: FakeOAuthDrift, settings: dict[str, Any]) -> None:
+    assert sync(settings).record_ids() == oauth.conversation_ids()
+    assert len(oauth.forms) == 1
 
 
-def test_nobody_asks_for_a_token_before_it_is_needed(
-    oauth: OAuthDrift, settings: dict[str, Any]
-) -> None:
-    assert TapDrift(config=settings).catalog_dict["streams"]
-    assert oauth.forms == []
+# Refresh before the token expires
 
 
-def test_all_streams_share_one_authenticator(settings: dict[str, Any]) -> None:
-    tap = TapDrift(config=settings)
-    assert {id(stream.authenticator) for stream in tap.discover_streams()} == {  # type: ignore[attr-defined]  # they are DriftStreams
-        id(tap.client.authenticator)
-    }
-
-
-def test_a_token_is_renewed_a_little_before_it_expires(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+def test_token_is_refreshed_before_it_expires(
+    oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     first = authenticator.token()
-    clock.now += 7200 - 301
+    clock.now += LIFETIME - MARGIN - 1
     assert authenticator.token() == first
     clock.now += 2
-    assert authenticator.token() == oauth.given != first
+    assert authenticator.token() == oauth.issued != first
 
 
-@pytest.mark.parametrize("told", [None, 0, -1, "soon", True])
-def test_a_token_of_unknown_life_lives_two_hours(
-    told: Any, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+@pytest.mark.parametrize("expires_in", [None, 0, -1, "soon", True])
+def test_token_of_unknown_lifetime_lives_two_hours(
+    expires_in: Any, oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
-    oauth.changes["expires_in"] = told
+    oauth.token_changes["expires_in"] = expires_in
     first = authenticator.token()
-    clock.now += 7200 - 301
+    clock.now += LIFETIME - MARGIN - 1
     assert authenticator.token() == first
     clock.now += 2
     assert authenticator.token() != first
 
 
-def test_a_short_life_is_used_to_nine_tenths(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+def test_short_lifetime_is_used_to_nine_tenths(
+    oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
-    oauth.changes["expires_in"] = 100
+    oauth.token_changes["expires_in"] = 100
     first = authenticator.token()
     clock.now += 89
     assert authenticator.token() == first
@@ -204,70 +177,24 @@ def test_a_short_life_is_used_to_nine_tenths(
     assert authenticator.token() != first
 
 
-def in_threads(job: Callable[[], Any]) -> list[Any]:
-    """Do something in many threads at the same moment; what raises gives its words."""
-    start = Barrier(THREADS)
-
-    def together(_: int) -> Any:
-        start.wait()
-        try:
-            return job()
-        except FatalAPIError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(together, range(THREADS)))
+# Refresh after a 401
 
 
-def test_many_threads_renew_an_expired_token_once(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+def test_token_refused_during_a_run_is_refreshed(
+    oauth: FakeOAuthDrift, settings: dict[str, Any]
 ) -> None:
-    authenticator.token()
-    clock.now += 7200
-    assert in_threads(authenticator.token) == [oauth.given] * THREADS
-    assert len(oauth.forms) == 2
+    def revoke(request: int) -> None:
+        if request == 2:
+            oauth.revoked.add(oauth.issued)
 
-
-def test_many_threads_renew_a_refused_token_once(
-    oauth: OAuthDrift, authenticator: OAuthToken
-) -> None:
-    refused = carried(authenticator(request()))
-
-    def renewed() -> str:
-        mine = request()
-        mine.headers["Authorization"] = refused
-        assert authenticator.refresh(mine)
-        return carried(mine)
-
-    assert in_threads(renewed) == [f"Bearer {oauth.given}"] * THREADS
-    assert len(oauth.forms) == 2
-
-
-def test_many_threads_learn_of_one_refusal(oauth: OAuthDrift, authenticator: OAuthToken) -> None:
-    oauth.tokens.refresh_token = "another"
-    [said] = set(in_threads(authenticator.token))
-    assert "authorize the app again" in said
-    assert len(oauth.forms) == 1
-
-
-def test_a_token_that_is_refused_in_the_middle_is_renewed(
-    oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock
-) -> None:
-    oauth.tokens.lifetime = 10
-    oauth.changes["expires_in"] = 7200
-
-    def pause(number: int) -> None:
-        if number == 2:
-            clock.now += 11
-
-    oauth.on_request = pause
+    oauth.on_request = revoke
     assert sync(settings).record_ids() == oauth.conversation_ids()
     assert len(oauth.forms) == 2
     assert len(oauth.requests) == 4
 
 
-def test_a_renewed_token_that_is_refused_too_is_an_error(
-    oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock
+def test_refreshed_token_that_is_refused_fails_the_stream(
+    oauth: FakeOAuthDrift, settings: dict[str, Any], clock: FakeClock
 ) -> None:
     oauth.faults.extend([answer(401)] * 9)
     with pytest.raises(StreamsFailedError, match=r"`refresh_token` is a current token .*_read`"):
@@ -277,21 +204,117 @@ def test_a_renewed_token_that_is_refused_too_is_an_error(
     assert not clock.slept
 
 
-def test_a_refresh_token_is_kept_before_the_access_token_is_used(
-    oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
+# Concurrent requests
+
+
+def in_threads(call: Callable[[], str]) -> list[str]:
+    """Call in all threads at the same moment; return results, or the texts of errors."""
+    start = Barrier(THREADS)
+
+    def run(_: int) -> str:
+        start.wait()
+        try:
+            return call()
+        except FatalAPIError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(THREADS) as executor:
+        return list(executor.map(run, range(THREADS)))
+
+
+def test_threads_refresh_an_expired_token_once(
+    oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
+) -> None:
+    authenticator.token()
+    clock.now += LIFETIME
+    assert in_threads(authenticator.token) == [oauth.issued] * THREADS
+    assert len(oauth.forms) == 2
+
+
+def test_threads_refresh_a_refused_token_once(
+    oauth: FakeOAuthDrift, authenticator: OAuthToken
+) -> None:
+    refused = authorization(authenticator(build_request()))
+
+    def refresh() -> str:
+        request = build_request()
+        request.headers["Authorization"] = refused
+        assert authenticator.refresh(request)
+        return authorization(request)
+
+    assert in_threads(refresh) == [f"Bearer {oauth.issued}"] * THREADS
+    assert len(oauth.forms) == 2
+
+
+def test_failed_refresh_is_not_repeated_by_each_thread(
+    oauth: FakeOAuthDrift, authenticator: OAuthToken
+) -> None:
+    oauth.tokens.refresh_token = "another"
+    [error] = set(in_threads(authenticator.token))
+    assert "authorize the app again" in error
+    assert len(oauth.forms) == 1
+
+
+# The new refresh token
+
+
+def test_every_new_refresh_token_is_saved(
+    oauth: FakeOAuthDrift,
+    authenticator: OAuthToken,
+    clock: FakeClock,
+    saved: list[tuple[str, str]],
+) -> None:
+    first = oauth.refresh_token
+    authenticator.token()
+    second = oauth.refresh_token
+    clock.now += LIFETIME
+    authenticator.token()
+    assert saved == [(first, second), (second, oauth.refresh_token)]
+
+
+@pytest.mark.parametrize("new", [None, "", "the same"])
+def test_refresh_token_that_is_not_rotated_is_reused(
+    new: str | None,
+    oauth: FakeOAuthDrift,
+    authenticator: OAuthToken,
+    clock: FakeClock,
+    saved: list[tuple[str, str]],
+) -> None:
+    used = oauth.refresh_token
+    oauth.token_changes["refresh_token"] = used if new else new
+    authenticator.token()
+    clock.now += LIFETIME
+    oauth.tokens.refresh_token = used
+    authenticator.token()
+    assert [form["refresh_token"] for form in oauth.forms] == [used, used]
+    assert saved == []
+
+
+def test_refresh_token_is_saved_before_the_first_request(
+    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))
-    kept = []
-    oauth.on_request = lambda _: kept.append(json.loads(file.read_text())["refresh_token"])
+    in_file = []
+    oauth.on_request = lambda _: in_file.append(json.loads(file.read_text())["refresh_token"])
     assert run_tap("--config", str(file)).returncode == 0
-    assert kept == [oauth.refresh_token] * 3
+    assert in_file == [oauth.refresh_token] * 3
+
+
+def test_next_command_uses_the_saved_refresh_token(
+    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(settings))
+    assert run_tap("--config", str(file)).returncode == 0
+    second = oauth.refresh_token
     assert run_tap("--config", str(file), "--test").returncode == 0
-    assert [form["refresh_token"] for form in oauth.forms] == [settings["refresh_token"], kept[0]]
+    used = [form["refresh_token"] for form in oauth.forms]
+    assert used == [settings["refresh_token"], second]
 
 
-def test_without_a_file_to_keep_it_in_a_run_goes_well_and_warns(
-    oauth: OAuthDrift, settings: dict[str, Any], run_tap: RunTap
+def test_run_without_a_config_file_succeeds_and_warns(
+    oauth: FakeOAuthDrift, settings: dict[str, Any], run_tap: RunTap
 ) -> None:
     environment = {f"TAP_DRIFT_{name.upper()}": value for name, value in settings.items()}
     run = run_tap("--config=ENV", **environment | {"TAP_DRIFT_ACCESS_TOKEN": ""})
@@ -300,77 +323,21 @@ def test_without_a_file_to_keep_it_in_a_run_goes_well_and_warns(
     assert run.stderr.count("cannot be saved: one --config file") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_does_not_come_between_an_answer_and_its_keeping(
-    number: signal.Signals, oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "tap_drift", "--config", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
-
-        def interrupted(handler: SandboxHandler) -> None:
-            run.send_signal(number)
-            exchanged(handler)
-
-        oauth.token_faults.append(interrupted)
-    assert run.returncode == 128 + number
-    assert json.loads(file.read_text())["refresh_token"] == oauth.refresh_token
-    assert oauth.requests == []
-
-
-@pytest.mark.parametrize("told", [None, "", "the same"])
-def test_a_refresh_token_that_does_not_change_is_used_again(
-    told: str | None,
-    oauth: OAuthDrift,
-    authenticator: OAuthToken,
-    clock: FakeClock,
-    saved: list[str],
-) -> None:
-    used = oauth.refresh_token
-    oauth.changes["refresh_token"] = used if told else told
-    authenticator.token()
-    clock.now += 7200
-    oauth.tokens.refresh_token = used
-    authenticator.token()
-    assert [form["refresh_token"] for form in oauth.forms] == [used, used]
-    assert saved == []
-
-
-def test_every_refresh_token_is_kept(
-    oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock, saved: list[str]
-) -> None:
-    authenticator.token()
-    first = oauth.refresh_token
-    clock.now += 7200
-    authenticator.token()
-    assert saved == [first, oauth.refresh_token]
-
-
-TRANSIENT = [
-    pytest.param(answer(500), id="500"),
-    pytest.param(answer(429), id="429"),
-    pytest.param(answer(200, "<html>"), id="not JSON"),
-    pytest.param(answer(200, "[" * 100_000), id="too deep"),
-    pytest.param(answer(200, {"access_token": None}), id="no token"),
-    pytest.param(answer(200, {"access_token": "two words"}), id="no token for a header"),
-    pytest.param(truncated, id="truncated"),
-    pytest.param(reset, id="reset"),
-]
+# Failures
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_what_may_pass_is_tried_again(
-    fault: Fault, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+def test_transient_failure_of_a_refresh_is_retried(
+    fault: Fault, oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.token_faults.extend([fault] * 3)
-    assert authenticator.token() == oauth.given
+    assert authenticator.token() == oauth.issued
     assert len(clock.slept) == 3
 
 
 @pytest.mark.parametrize("fault", TRANSIENT)
-def test_what_does_not_pass_is_an_error(
-    fault: Fault, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+def test_persistent_failure_of_a_refresh_is_an_error(
+    fault: Fault, oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.token_faults.extend([fault] * 100)
     with pytest.raises(FatalAPIError, match=r"/oauth2/token failed for \d minutes"):
@@ -379,11 +346,11 @@ def test_what_does_not_pass_is_an_error(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_refusal_names_the_settings_and_what_to_do(
-    status: int, oauth: OAuthDrift, authenticator: OAuthToken, clock: FakeClock
+def test_refused_refresh_names_settings_and_remedy(
+    status: int, oauth: FakeOAuthDrift, authenticator: OAuthToken, clock: FakeClock
 ) -> None:
     oauth.token_faults.append(answer(status, {"error": {"type": "x", "message": "off"}}))
-    with pytest.raises(FatalAPIError) as error:
+    with pytest.raises(TokenRefusedError) as error:
         authenticator.token()
     assert f"({status} on /oauth2/token: x: off)" in str(error.value)
     assert "`client_id`, `client_secret` and `refresh_token`" in str(error.value)
@@ -392,8 +359,8 @@ def test_a_refusal_names_the_settings_and_what_to_do(
 
 
 @pytest.mark.parametrize("status", [302, 404, 405])
-def test_any_other_answer_points_to_api_url(
-    status: int, oauth: OAuthDrift, authenticator: OAuthToken
+def test_any_other_status_of_a_refresh_points_to_api_url(
+    status: int, oauth: FakeOAuthDrift, authenticator: OAuthToken
 ) -> None:
     oauth.token_faults.append(answer(status, Location=f"{oauth.url}/elsewhere"))
     with pytest.raises(FatalAPIError, match="check `api_url`"):
@@ -402,25 +369,32 @@ def test_any_other_answer_points_to_api_url(
     assert oauth.requests == []
 
 
-def test_no_secret_is_logged_at_any_level(
-    oauth: OAuthDrift, settings: dict[str, Any], clock: FakeClock, caplog: pytest.LogCaptureFixture
+# Logs
+
+
+def test_secrets_are_not_logged_at_any_level(
+    oauth: FakeOAuthDrift,
+    settings: dict[str, Any],
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     echo = {"error": {"type": "x", "message": f"{CLIENT_SECRET} {oauth.refresh_token}"}}
-    oauth.token_faults.extend([answer(500, echo), exchanged, exchanged])
+    oauth.token_faults.extend([answer(500, echo), answer_normally, answer_normally])
     oauth.token_faults.append(answer(400, echo))
     oauth.faults.append(answer(401))
     with caplog.at_level(logging.DEBUG):
         sync(settings)
+        # The refresh token is used up by now, and the response repeats it.
         with pytest.raises(StreamsFailedError) as error:
-            sync(settings)  # with the refresh token that is used up; the answer repeats it
+            sync(settings)
     assert "500 on /oauth2/token: x: *** ***" in caplog.text
     assert "cannot be saved" in caplog.text
     assert not [secret for secret in SECRETS if secret in f"{caplog.text} {error.value}"]
     assert clock.slept
 
 
-def test_no_secret_is_on_the_terminal_at_debug(
-    oauth: OAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
+def test_secrets_are_not_printed_by_the_command_at_debug(
+    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))

@@ -1,10 +1,12 @@
-"""Keeping the refresh token in the `--config` file."""
+"""Tests of the saving of the refresh token in the `--config` file."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,15 +14,16 @@ import pytest
 from tap_drift.api.token_store import save_refresh_token
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-NEW = "new-that-nobody-may-see"
-OLD = "old-that-nobody-may-see"
+NEW = "new-t0ken"
+OLD = "old-t0ken"
 CONFIG = {"client_id": "id", "refresh_token": OLD, "statuses": ["open"], "user_agent": "Zoë"}
+UNPRIVILEGED_USER = 65534
 
 
 @pytest.fixture(autouse=True)
-def _without_meltano(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_meltano(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MELTANO_EXTRACTOR_NAME", raising=False)
 
 
@@ -31,16 +34,46 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+def unprivileged_file() -> Iterator[Path]:
+    """The file of an ordinary user, as which the test runs: root may write to any file."""
+    is_root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        if is_root:
+            os.chown(name, UNPRIVILEGED_USER, -1)
+            os.seteuid(UNPRIVILEGED_USER)
+        try:
+            file = Path(name, "config.json")
+            file.write_text(json.dumps(CONFIG), encoding="utf-8")
+            yield file
+        finally:
+            if is_root:
+                os.seteuid(0)
+            Path(name).chmod(0o700)
+
+
+def saved(file: Path) -> Any:
+    """Return the settings in the file."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def warning(caplog: pytest.LogCaptureFixture) -> str:
-    """The one warning that there is; it shows no token, and says what to do."""
+    """Return the only warning, which has advice and no token."""
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    said = record.getMessage()
-    assert said.startswith("The new `refresh_token` cannot be saved: ")
-    assert "authorize the app again" in said
-    assert NEW not in said
-    assert OLD not in said
-    return said
+    message = record.getMessage()
+    assert message.startswith("The new `refresh_token` cannot be saved: ")
+    assert "authorize the app again" in message
+    assert NEW not in message
+    assert OLD not in message
+    return message
+
+
+def fail(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+# What is saved
 
 
 @pytest.mark.parametrize("indent", [None, 2, 4, "\t"])
@@ -55,95 +88,101 @@ def test_only_the_refresh_token_changes(
     assert caplog.records == []
 
 
-def test_blanks_around_the_old_one_do_not_matter(file: Path) -> None:
+def test_whitespace_around_the_old_token_is_ignored(file: Path) -> None:
     file.write_text(json.dumps({"refresh_token": f" {OLD}\n"}))
     save_refresh_token([str(file)], OLD, NEW)
-    assert json.loads(file.read_text()) == {"refresh_token": NEW}
+    assert saved(file) == {"refresh_token": NEW}
 
 
-def test_a_second_one_takes_the_place_of_the_first(file: Path) -> None:
+def test_second_token_replaces_the_first(file: Path) -> None:
     save_refresh_token([str(file)], OLD, "first")
     save_refresh_token([str(file)], "first", NEW)
-    assert json.loads(file.read_text())["refresh_token"] == NEW
+    assert saved(file)["refresh_token"] == NEW
+
+
+# How it is written
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
-def test_those_who_could_read_it_still_can_and_nobody_else(mode: int, file: Path) -> None:
+def test_file_mode_is_kept(mode: int, file: Path) -> None:
     file.chmod(mode)
     save_refresh_token([str(file)], OLD, NEW)
     assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_the_owner_stays(file: Path) -> None:
-    os.chown(file, 12345, 54321)
+def test_owner_and_group_are_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = []
+    monkeypatch.setattr(os, "chown", lambda _path, user, group: owners.append((user, group)))
+    original = file.stat()
     save_refresh_token([str(file)], OLD, NEW)
-    assert (file.stat().st_uid, file.stat().st_gid) == (12345, 54321)
+    assert owners == [(original.st_uid, original.st_gid)]
 
 
-def test_where_a_link_points_to_the_file_it_stays_a_link(file: Path) -> None:
+def test_owner_that_cannot_be_kept_is_no_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "chown", fail)
+    save_refresh_token([str(file)], OLD, NEW)
+    assert saved(file)["refresh_token"] == NEW
+    assert caplog.records == []
+
+
+def test_target_of_a_link_is_replaced_and_the_link_kept(file: Path) -> None:
     link = file.with_name("link.json")
     link.symlink_to(file.name)
     save_refresh_token([str(link)], OLD, NEW)
     assert link.is_symlink()
-    assert json.loads(file.read_text())["refresh_token"] == NEW
+    assert saved(file)["refresh_token"] == NEW
 
 
-def fail(*_: object, **__: object) -> None:
-    raise PermissionError(13, "Permission denied")
-
-
-@pytest.mark.parametrize("function", ["pathlib.Path.chmod", "os.fsync", "pathlib.Path.replace"])
-def test_what_fails_half_way_leaves_the_old_file_and_no_other(
+@pytest.mark.parametrize(
+    "function", ["pathlib.Path.chmod", "os.fsync", "pathlib.Path.replace", "tempfile.mkstemp"]
+)
+def test_failed_write_leaves_the_old_file_and_no_other(
     function: str, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(function, fail)
     save_refresh_token([str(file)], OLD, NEW)
-    assert json.loads(file.read_text(encoding="utf-8")) == CONFIG
+    assert saved(file) == CONFIG
     assert list(file.parent.iterdir()) == [file]
     assert "Permission denied" in warning(caplog)
 
 
-def test_the_old_file_is_whole_until_the_new_one_is(
+def test_old_file_is_complete_until_it_is_replaced(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class KilledError(BaseException):
-        """What no program can catch."""
+        """Stands for an end of the process that cannot be handled."""
 
-    def killed(number: int) -> None:
-        seen.append(json.loads(file.read_text(encoding="utf-8")))
+    def kill(number: int) -> None:
+        contents.append(saved(file))
         raise KilledError(number)
 
-    seen: list[Any] = []
-    monkeypatch.setattr("os.fsync", killed)
+    contents: list[Any] = []
+    monkeypatch.setattr("os.fsync", kill)
     with pytest.raises(KilledError):
         save_refresh_token([str(file)], OLD, NEW)
-    assert seen == [CONFIG]
+    assert contents == [CONFIG]
 
 
-def test_a_folder_that_nothing_can_be_put_into_is_a_warning(
-    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+# What cannot be saved
+
+
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode"),
+    [pytest.param(0o400, 0o700, id="file"), pytest.param(0o600, 0o500, id="folder")],
+)
+def test_read_only_file_or_folder_is_not_changed(
+    file_mode: int, folder_mode: int, unprivileged_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("tempfile.mkstemp", fail)
-    save_refresh_token([str(file)], OLD, NEW)
-    assert json.loads(file.read_text(encoding="utf-8")) == CONFIG
+    unprivileged_file.chmod(file_mode)
+    unprivileged_file.parent.chmod(folder_mode)
+    save_refresh_token([str(unprivileged_file)], OLD, NEW)
+    assert saved(unprivileged_file) == CONFIG
     assert "Permission denied" in warning(caplog)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any file and folder")
-@pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o400, 0o700), (0o600, 0o500)])
-def test_what_may_not_be_written_to_is_left_alone(
-    file_mode: int, folder_mode: int, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file.chmod(file_mode)
-    file.parent.chmod(folder_mode)
-    save_refresh_token([str(file)], OLD, NEW)
-    file.parent.chmod(0o700)
-    assert json.loads(file.read_text(encoding="utf-8")) == CONFIG
-    assert "Permission denied" in warning(caplog)
-
-
-def test_a_pipe_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pipe_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     save_refresh_token([str(pipe)], OLD, NEW)
@@ -151,18 +190,18 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize("sources", [[], ["ENV"], ["{file}", "ENV"], ["{file}", "{file}"]])
-def test_there_must_be_one_file_and_nothing_else(
+def test_settings_that_are_not_one_file_are_not_changed(
     sources: list[str], file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save_refresh_token([source.format(file=file) for source in sources], OLD, NEW)
-    assert json.loads(file.read_text(encoding="utf-8")) == CONFIG
+    assert saved(file) == CONFIG
     assert "one --config file" in warning(caplog)
 
 
 @pytest.mark.parametrize(
     "text", ['{"refresh_token": "another"}', '{"refresh_token": 5}', "{}", "[]", "null", "{"]
 )
-def test_what_somebody_else_put_there_stays(
+def test_file_without_the_old_token_is_not_changed(
     text: str, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file.write_text(text)
@@ -171,10 +210,10 @@ def test_what_somebody_else_put_there_stays(
     assert "the --config file has another one by now" in warning(caplog)
 
 
-def test_a_file_of_meltanos_is_left_alone(
+def test_file_of_meltano_is_not_changed(
     file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-drift")
     save_refresh_token([str(file)], OLD, NEW)
-    assert json.loads(file.read_text(encoding="utf-8")) == CONFIG
+    assert saved(file) == CONFIG
     assert "Meltano writes the settings file again" in warning(caplog)
