@@ -11,7 +11,11 @@ from fake_drift import TOKEN
 from faults import answer, answer_normally, page
 from runs import CapturedMessages, catalog, sync
 
-from tap_drift.exceptions import StreamsFailedError
+from tap_drift.exceptions import (
+    RequestCancelledError,
+    RetriesExhaustedError,
+    StreamsFailedError,
+)
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -19,8 +23,15 @@ if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
     from tap_drift.sandbox.server import SandboxHandler
+    from tap_drift.streams.base import DriftStream
 
 ERROR = {"error": {"type": "some_error", "message": "something is off"}, "data": "my words"}
+
+
+def stream_of(config: dict[str, Any], name: str) -> DriftStream:
+    """Return a stream of a tap that does not run."""
+    [stream] = [each for each in TapDrift(config=config).drift_streams if each.name == name]
+    return stream
 
 
 # What a request has
@@ -73,6 +84,36 @@ def test_requests_are_counted_for_each_stream(
     )
     tap.sync_all()
     assert tap.client.request_counts == Counter(conversations=4, users=1)
+    assert len(clock.slept) == 1
+
+
+def test_failed_request_without_retries_is_sent_once(
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock
+) -> None:
+    drift.faults.append(answer(500))
+    with pytest.raises(RetriesExhaustedError, match=r"^/users/list failed: 500 on /users/list\.$"):
+        stream_of(config, "users").fetch_page(None, retry=False)
+    assert len(drift.requests) == 1
+    assert not clock.slept
+
+
+def test_cancelled_request_is_not_sent(drift: FakeDrift, config: dict[str, Any]) -> None:
+    stream = stream_of(config, "users")
+    stream.cancelled.set()
+    with pytest.raises(RequestCancelledError, match="request for /users/list was cancelled"):
+        stream.fetch_page(None)
+    assert drift.requests == []
+
+
+def test_request_cancelled_between_attempts_is_not_repeated(
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock
+) -> None:
+    stream = stream_of(config, "users")
+    drift.faults.append(answer(500))
+    drift.on_request = lambda _: stream.cancelled.set()
+    with pytest.raises(RequestCancelledError):
+        stream.fetch_page(None)
+    assert len(drift.requests) == 1
     assert len(clock.slept) == 1
 
 

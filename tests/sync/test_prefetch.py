@@ -1,4 +1,4 @@
-"""Prefetcher: an iterator that is read in another thread, ahead of its consumer."""
+"""Tests of the prefetcher, which reads an iterator in a thread, ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = 10.0
 """Seconds after which a test has failed; none waits so long."""
 
 
-def test_items_come_once_and_in_order() -> None:
+def test_items_are_yielded_once_and_in_order() -> None:
     with Prefetcher(iter(range(100)), 3) as items:
         assert list(items) == list(range(100))
 
@@ -33,7 +33,7 @@ def test_error_is_raised_after_the_items_before_it(error: type[BaseException]) -
     assert received == [1, 2]
 
 
-def test_it_reads_as_far_ahead_as_it_may_and_no_further() -> None:
+def test_reader_stays_the_given_number_of_items_ahead() -> None:
     read: list[int] = []
     reached = threading.Semaphore(0)
 
@@ -53,7 +53,7 @@ def test_it_reads_as_far_ahead_as_it_may_and_no_further() -> None:
             assert len(read) == min(received + 4, 10)
 
 
-def test_it_stops_reading_on_exit() -> None:
+def test_exit_stops_reading_after_the_item_under_way() -> None:
     resume, read = threading.Event(), []
 
     def recorded() -> Iterator[int]:
