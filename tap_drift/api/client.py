@@ -21,13 +21,11 @@ from tap_drift.api.redaction import error_text, redirect_host
 from tap_drift.api.retry import (
     CircuitBreaker,
     explained_failure,
-    is_transient_status,
     parse_retry_after,
 )
 from tap_drift.exceptions import (
     TOKEN_REFUSED,
     RequestCancelledError,
-    RequestRefusedError,
     UnexpectedResponseError,
 )
 
@@ -186,18 +184,6 @@ class DriftClient:
             settings = self.session.merge_environment_settings(url, {}, None, None, None)
             self._transports[host] = {**settings}
         return self._transports[host]
-
-
-def status_error(
-    response: requests.Response, path: str, message: str
-) -> RetriableAPIError | RequestRefusedError | None:
-    """Return the exception for a response that is not a success; None for a success."""
-    status = response.status_code
-    if status < HTTPStatus.MULTIPLE_CHOICES:
-        return None
-    if is_transient_status(status):
-        return RetriableAPIError(message, response)
-    return RequestRefusedError(message, path, status)
 
 
 def status_message(response: requests.Response, path: str, *, scope: str, setting: str) -> str:

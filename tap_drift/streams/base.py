@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import backoff
+from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.schema.source import StreamSchema
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_drift.api.auth import API_HOST
-from tap_drift.api.client import RequestContext, status_error, status_message
+from tap_drift.api.client import RequestContext, status_message
 from tap_drift.api.paginators import NextLinkPaginator
 from tap_drift.api.responses import Page, parse_rows
-from tap_drift.api.retry import TRANSIENT_ERRORS, retry_message, wait_times
+from tap_drift.api.retry import (
+    TRANSIENT_ERRORS,
+    is_transient_status,
+    retry_message,
+    wait_times,
+)
+from tap_drift.exceptions import RequestRefusedError
 from tap_drift.schemas import SCHEMAS
 from tap_drift.streams.isolated import IsolatedStream
 from tap_drift.streams.records import RecordConverter
@@ -125,12 +133,16 @@ class DriftStream(IsolatedStream):
         """Check the status.
 
         Raises:
-            RetriableAPIError: For 429, and 500 or higher.
+            RetriableAPIError: For 429, 500 or higher, and `extra_retry_statuses`.
             RequestRefusedError: For any other status but 200 to 299.
         """
-        message = self.response_error_message(response) if response.status_code >= 300 else ""  # noqa: PLR2004 - the first redirect
-        if error := status_error(response, self._path_of(response.request), message):
-            raise error
+        status = response.status_code
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        message = self.response_error_message(response)
+        if is_transient_status(status) or status in self.extra_retry_statuses:
+            raise RetriableAPIError(message, response)
+        raise RequestRefusedError(message, self._path_of(response.request), status)
 
     @override
     def response_error_message(self, response: requests.Response) -> str:

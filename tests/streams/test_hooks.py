@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,6 +224,18 @@ def test_validate_response_can_fail_the_stream(drift: FakeDrift, config: dict[st
     with pytest.raises(StreamsFailedError, match="messages failed: a 200 that is refused"):
         sync_streams(config, ConversationsStream, StrictMessages, messages=messages)
     assert messages.record_ids() == drift.conversation_ids()
+
+
+def test_extra_retry_statuses_are_retried(
+    drift: FakeDrift, config: dict[str, Any], clock: FakeClock
+) -> None:
+    class RetryingUsers(Users):
+        extra_retry_statuses = (HTTPStatus.NOT_FOUND,)
+
+    drift.faults.append(answer(404))
+    messages = sync_streams(config, RetryingUsers)
+    assert len(messages.records("users")) == len(drift.account.users)
+    assert len(clock.slept) == 1
 
 
 def test_response_error_message_is_the_error(drift: FakeDrift, config: dict[str, Any]) -> None:
