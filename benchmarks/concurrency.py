@@ -32,7 +32,7 @@ WARM_UP = 10  # seconds in which a program adapts to the rate limit; not counted
 
 
 class SandboxUsage(NamedTuple):
-    """What a sandbox reports at its end."""
+    """Figures that a sandbox reports when it stops."""
 
     cpu: float
     """CPU seconds."""

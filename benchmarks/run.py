@@ -30,7 +30,7 @@ REQUIREMENTS = {
     "dlt_source": ["dlt~=1.31.0"],
     "airbyte_source": ["airbyte-cdk~=7.39.1"],
 }
-"""Packages of the programs that need an environment of their own."""
+"""Packages of the programs that need a separate environment."""
 
 LABELS = {
     "tap": "tap-drift",

@@ -91,7 +91,7 @@ def _plugin_setting(name: str, setting: Setting) -> dict[str, Any]:
 
 
 def _env_example(settings: dict[str, Setting]) -> str:
-    """Render .env.example: `access_token` is to be filled in, the others are commented out."""
+    """Render .env.example: `access_token` is left blank, other settings are commented out."""
     text = "# Copy to .env and fill in. Meltano reads it from there. Never commit the copy.\n"
     text += "# Generated: uv run python scripts/generate_settings.py\n"
     for name, setting in settings.items():

@@ -100,7 +100,7 @@ class DriftCommand(ErrorReportingCommand, SingerCommand):
 
         Args:
             command: The SDK's command.
-            test: Runs `--test` with the settings and the catalog; returns whether all is well.
+            test: Runs `--test` with the settings and the catalog; returns whether all streams work.
         """
         for option in command.params:
             if option.name in _SCHEMAS:
@@ -121,16 +121,16 @@ class DriftCommand(ErrorReportingCommand, SingerCommand):
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
-        # The SDK's own logs another line for wrong settings; `main` reports them.
+        # The SDK's method would log wrong settings a second time; `main` reports them.
         return click.Command.invoke(self, ctx)
 
 
 def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = False) -> NoReturn:
     """Run a command that raises `SystemExit`, and end the process with its status.
 
-    Worker threads can still be waiting for responses. The process does not wait for them, nor run
-    them during interpreter shutdown, which some libraries do not survive. It does wait for
-    `EXIT_LOCK`, and ignores signals meanwhile.
+    Worker threads can still be waiting for responses. The process does not wait for them, and skips
+    interpreter shutdown, during which a running thread can crash the process. It waits for
+    `EXIT_LOCK`, and ignores signals until then.
 
     Args:
         command: The command.
@@ -183,7 +183,7 @@ def config_callback(sdk_callback: Callback) -> Callback:
 def read_json_file(
     _ctx: click.Context, option: click.Parameter, file: IO[str] | None
 ) -> IO[str] | None:
-    """Check the file of `--state` or `--catalog`, which the SDK trusts.
+    """Check the file of `--state` or `--catalog`, which the SDK does not validate.
 
     Returns:
         The content as a new file, because the original can be a pipe; None without the option.
@@ -211,7 +211,7 @@ def _test_callback(
     option: click.Option,
     value: str,
 ) -> None:
-    """Run `--test`; the SDK's own starts a whole run. `--test=schema` is left to the SDK."""
+    """Run `--test`, without the whole run that the SDK starts; the SDK runs `--test=schema`."""
     if value != CliTestOptionValue.All.value:
         sdk_callback(ctx, option, value)
         return
@@ -228,6 +228,6 @@ def _flushed_stdout() -> Iterator[None]:
         try:
             sys.stdout.flush()
         except OSError:
-            # Leave the interpreter nothing to write at shutdown: it would fail again.
+            # Prevents the interpreter from flushing at shutdown, which would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise

@@ -1,4 +1,4 @@
-"""Connection test: one request for each selected stream, and a line on its result."""
+"""Connection test: sends one request per selected stream, and writes a line with its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_streams(
     Args:
         streams: All streams of the tap.
         client: Their client.
-        write: Takes a line for the token's scopes, if Drift tells them, and one for each stream.
+        write: Called with a line for the token's scopes, if known, and a line for each stream.
 
     Returns:
         Whether all streams work.

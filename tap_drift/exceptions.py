@@ -2,19 +2,19 @@
 
 | exception | base | meaning |
 |---|---|---|
-| `UnexpectedResponseError` | `ValueError` | a response with another shape; retried |
+| `UnexpectedResponseError` | `ValueError` | a response with an unexpected shape; retried |
 | `RetriesExhaustedError` | `FatalAPIError` | a request failed until its retries were used up |
 | `RequestRefusedError` | `FatalAPIError` | Drift refused a request; retrying cannot help |
 | `RequestCancelledError` | `FatalAPIError` | the stream ended while the request was waiting |
 | `TokenRefusedError` | `FatalAPIError` | Drift refused to refresh an OAuth token |
 | `PaginationLoopError` | `FatalAPIError` | a page links to a page already read |
 | `InvalidRecordError` | `FatalSyncError` | a row cannot become a record |
-| `StreamsFailedError` | `FatalSyncError` | the run is over, and streams failed |
+| `StreamsFailedError` | `FatalSyncError` | one or more streams failed; raised at the end |
 | `TokenNotSavedError` | `Exception` | a refresh token cannot be saved |
 
-Of the SDK's own, `RetriableAPIError` is raised for a response that is worth a retry,
-`FatalAPIError` and `FatalSyncError` for all else that ends a stream, and
-`ConfigValidationError` for settings, catalog and state.
+The SDK's `RetriableAPIError` is raised for a response that is retried, its `FatalAPIError` and
+`FatalSyncError` for other errors that end a stream, and its `ConfigValidationError` for invalid
+settings, catalog and state.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _NOT_FOUND = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class UnexpectedResponseError(ValueError):
-    """A response with another shape; its message quotes nothing of the body."""
+    """A response with an unexpected shape. The message does not quote the body."""
 
 
 class RetriesExhaustedError(FatalAPIError):
@@ -55,7 +55,7 @@ class RequestRefusedError(FatalAPIError):
         self.is_not_found = status in _NOT_FOUND
         """Whether Drift answered 404 or 410."""
         self.rejects_request = status >= HTTPStatus.BAD_REQUEST and status not in TOKEN_REFUSED
-        """Whether Drift refused what was requested, not the token (and it is no redirect)."""
+        """Whether the status is a client or server error other than 401 and 403."""
 
 
 class RequestCancelledError(FatalAPIError):
@@ -79,21 +79,21 @@ class TokenNotSavedError(Exception):
 
 
 class StreamsFailedError(FatalSyncError):
-    """Streams failed; the others are complete."""
+    """One or more streams failed; the other streams are complete."""
 
     def __init__(self, failures: Mapping[str, Exception], selected: int) -> None:
-        """Build the error.
+        """Create the error.
 
         Args:
-            failures: What ended each stream, by the stream's name.
-            selected: Number of streams that the run had to read.
+            failures: The exception that ended each stream, by the stream's name.
+            selected: Number of streams that were read, failed streams included.
         """
         self.failures = dict(failures)
         self.messages = [
             f"{name} failed: {' '.join(user_messages(error))}" for name, error in failures.items()
         ]
         if selected > 1:
-            kept = " The state of the others is kept." if len(failures) < selected else ""
+            kept = " The state of the other streams is kept." if len(failures) < selected else ""
             self.messages.append(
                 f"{len(failures)} of {selected} streams failed: {', '.join(failures)}.{kept}"
             )
@@ -103,7 +103,7 @@ class StreamsFailedError(FatalSyncError):
 def user_messages(error: Exception) -> list[str]:
     """Return the sentences that a user sees for an error that ended a run.
 
-    The text of an unforeseen error is left out, because it can contain a token or a message body.
+    The text of an unexpected error is omitted, because it can contain a token or a message body.
     """
     if isinstance(error, StreamsFailedError):
         return error.messages
@@ -140,7 +140,7 @@ def root_cause(error: BaseException) -> str:
 
 
 def is_output_error(error: Exception) -> bool:
-    """Return whether standard output or a file failed: then no stream can continue."""
+    """Return whether standard output or a file failed, so that no stream can continue."""
     return isinstance(error, OSError) and not isinstance(error, requests.RequestException)
 
 

@@ -14,7 +14,7 @@ NOISE_PREFIXES = (
     "Skipping parse of env var settings",
     "Starting incremental sync of",
 )
-"""Starts of the SDK's message formats; tests/test_logs.py fails when the SDK changes one."""
+"""Prefixes of the SDK's message formats; tests/test_logs.py fails if the SDK changes them."""
 
 
 class SdkNoiseFilter(logging.Filter):

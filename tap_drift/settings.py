@@ -109,8 +109,8 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "api_url",
-        # No user, query or fragment: the token goes to this host and nothing is sent beside it.
-        # No braces: the SDK would replace them by settings.
+        # No user, query or fragment: they would be sent with each request, beside the token.
+        # No braces: the SDK would replace them with settings.
         th.StringType(pattern=rf"^https?://({_HOST}|{_IPV6})(:\d{{1,5}})?(/[^\s?#{{}}]*)?$(?!\n)"),
         title="API URL",
         description=(
@@ -156,7 +156,7 @@ OAUTH = ("client_id", "client_secret", "refresh_token")
 """Settings that are required without `access_token`."""
 
 _ACCEPTED = {
-    "access_token": "a Drift token by itself: no spaces, no word `Bearer`",
+    "access_token": "a Drift token, without spaces and without the word `Bearer`",
     "start_date": "a date or date-time, such as 2024-01-31 or 2024-01-31T09:00:00Z",
     "statuses": f"a list of {', '.join(STATUS_IDS)}",
     "page_size": "an integer from 1 to 100",
@@ -167,9 +167,9 @@ _ACCEPTED = {
     "request_timeout": "an integer of at least 1, in seconds",
     "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",
-    "client_id": "an id by itself, as Drift shows it: no spaces",
-    "client_secret": "a secret by itself, as Drift shows it: no spaces",
-    "refresh_token": "a Drift token by itself: no spaces, no word `Bearer`",
+    "client_id": "an id as Drift shows it, without spaces",
+    "client_secret": "a secret as Drift shows it, without spaces",
+    "refresh_token": "a Drift token, without spaces and without the word `Bearer`",
 }
 
 _FORMATS = FormatChecker(formats=())

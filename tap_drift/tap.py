@@ -72,7 +72,7 @@ class TapDrift(Tap):
         """Save a rotated OAuth refresh token for the next run, or log a warning."""
         save_refresh_token(self._config_paths, used, new)
 
-    # Final to a type checker; the SDK's own ends with the first stream that fails.
+    # Marked final in the SDK, whose method ends with the first stream that fails.
     @override  # type: ignore[misc]
     def sync_all(self) -> None:
         """Sync all selected streams, also if one of them fails.
@@ -90,7 +90,7 @@ class TapDrift(Tap):
             raise StreamsFailedError(failures, selected)
 
     def report_failure(self, stream: str, error: Exception) -> None:
-        """Log that a stream failed, if others continue; the error that ends the run says it too."""
+        """Log that a stream failed, if others continue; the error at the end repeats it."""
         if any(each.selected and each.failure is None for each in self.drift_streams):
             reason = " ".join(user_messages(error))
             self.logger.warning("%s failed: %s Continuing with the other streams.", stream, reason)
@@ -100,7 +100,7 @@ class TapDrift(Tap):
         """Load the state of an earlier run.
 
         Raises:
-            ConfigValidationError: If a bookmark is not a date-time, or a state is of another shard.
+            ConfigValidationError: If a bookmark is not a date-time, or a state is another shard's.
         """
         shard = Shard.from_config(self.config)
         for stream, stream_state in state.get("bookmarks", {}).items():
@@ -126,24 +126,24 @@ class TapDrift(Tap):
         tap._has_state = False  # a signal must not write a state
         return check_streams(tap.drift_streams, tap.client, click.echo)
 
-    # Private to the SDK, whose own exits with 0 and can write into the middle of a line.
+    # Private in the SDK, whose method exits with 0 and can write into the middle of a line.
     # Tests: tests/test_interruption.py.
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """Exit with a last STATE, and the status that a shell gives to a signal."""
+        """Write a last STATE message, and exit with 128 + the signal's number."""
         if not self._has_state:
-            sys.exit(128 + signum)  # before the state is loaded there is none to write
+            sys.exit(128 + signum)  # no state has been loaded, so there is none to write
         self.message_writer.between_lines(lambda: self._interrupt(128 + signum))
 
     def _interrupt(self, status: int) -> NoReturn:
         self.message_writer.flush()
-        # With batches, records can be in a file that no message has named yet.
+        # With batches, records can be in a file that no BATCH message has named yet.
         if not self.config.get("batch_config"):
             self.state_writer.write_state(self.state)
         self.logger.info("Interrupted by a signal; the next run resumes from the last STATE.")
         sys.exit(status)
 
-    # Private to the SDK, whose own messages repeat the value, which can be the token.
+    # Private in the SDK, whose messages repeat the value, which can be the token.
     # Tests: tests/test_settings.py.
     @property
     def _env_var_config(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def run_tap(drift: FakeDrift) -> RunTap:
     return run
 
 
-# Reports how many slow tests `-m "not slow"` leaves out. With pytest-xdist, the workers deselect
+# Reports how many slow tests `-m "not slow"` deselects. With pytest-xdist, the workers deselect
 # the tests and the main process reports.
 _DESELECTED = pytest.StashKey[int]()
 
@@ -103,5 +103,5 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(
-            f"Left out: {count} slow tests (real targets, Meltano, PyAirbyte, Dagster, Airflow)."
+            f"Deselected: {count} slow tests (real targets, Meltano, PyAirbyte, Dagster, Airflow)."
         )

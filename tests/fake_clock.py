@@ -2,7 +2,7 @@
 
 
 class FakeClock:
-    """Stands in for `time.monotonic` and `time.sleep`."""
+    """Replaces `time.monotonic` and `time.sleep`."""
 
     def __init__(self) -> None:
         self.now = 1000.0

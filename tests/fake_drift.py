@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from faults import Fault
 
-TOKEN = "t0ken-that-nobody-may-see"
+TOKEN = "t0ken-that-must-not-be-logged"
 
 OFFSET_PAGE_SIZE = 5
 

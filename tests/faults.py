@@ -14,7 +14,7 @@ Fault = Callable[[SandboxHandler], None]
 
 
 def answer(status: int = 200, body: Any = "", **headers: str) -> Fault:
-    """Answer with this status, body and headers; `_` in a header's name stands for `-`."""
+    """Answer with this status, body and headers; `_` in a header's name is sent as `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: handler.send(Answer(HTTPStatus(status), body, named))
 

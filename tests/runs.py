@@ -1,4 +1,4 @@
-"""Ways to run the tap, and what a run wrote."""
+"""Functions that run the tap, and classes that collect its messages."""
 
 from __future__ import annotations
 

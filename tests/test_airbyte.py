@@ -357,7 +357,7 @@ def test_state_of_another_shard_is_a_config_error(
     output = source("read", config=shard | {"shard_index": 1}, catalog=configured, state=state)
     [(_, failure_type, message)] = output.errors()
     assert failure_type == "config_error"
-    assert "is of shard 0 of 2" in message
+    assert "belongs to shard 0 of 2" in message
 
 
 def test_unknown_stream_in_catalog_is_a_config_error(

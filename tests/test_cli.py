@@ -47,7 +47,7 @@ def test_complete_run_exits_0(drift: FakeDrift, run_tap: RunTap) -> None:
 
 
 def test_refused_token_is_one_error_without_the_token(run_tap: RunTap) -> None:
-    run = run_tap("--config=ENV", TAP_DRIFT_ACCESS_TOKEN="wrong-token-nobody-may-see")
+    run = run_tap("--config=ENV", TAP_DRIFT_ACCESS_TOKEN="wrong-token-that-must-not-be-logged")
     assert run.returncode == 1
     [error] = errors(run)
     assert "`access_token`" in error

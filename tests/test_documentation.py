@@ -155,7 +155,7 @@ def test_changelog_starts_with_this_version() -> None:
 
 # Messages
 
-# The parts of a message that vary: numbers, paths, URLs, names, and what an example leaves out.
+# The parts of a message that vary: numbers, paths, URLs, names, and what an example omits.
 _VARYING = "|".join(
     [
         *(r"…", r"https?://\S*", r"/[\w/]+", r"[\d.,]*\d", r"`\w+`"),

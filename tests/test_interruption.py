@@ -1,4 +1,4 @@
-"""After a signal, a kill, an error or the death of the target, the next run loses nothing."""
+"""The next run loses nothing after a signal, a kill, an error or a crash of the target."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TapProcess:
         self.drift.on_request = send
 
     def close_output_after(self, count: int) -> list[str]:
-        """Read this number of lines as a target does that then dies."""
+        """Read this number of lines, then close the pipe as a crashed target does."""
         assert self.process.stdout
         lines = [self.process.stdout.readline() for _ in range(count)]
         self.process.stdout.close()
@@ -326,7 +326,7 @@ def test_signal_does_not_wait_for_requests_in_flight(
 def test_signal_does_not_wait_for_a_retry(
     number: signal.Signals, forty: FakeDrift, tmp_path: Path
 ) -> None:
-    """Drift asks for a wait of minutes; the signal is sent once the wait is logged."""
+    """Drift requests a wait of minutes; the signal is sent once the wait is logged."""
     forty.faults_by_path["/messages"] = answer(429, Retry_After="200")
     run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
     assert run.process.stderr

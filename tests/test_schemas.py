@@ -138,7 +138,7 @@ def test_integers_fit_64_bits(stream: str) -> None:
 
 @every_stream
 def test_no_two_names_differ_only_in_case(stream: str) -> None:
-    """Most databases would take them for one column."""
+    """Most databases treat such names as the same column."""
     paths = [path.lower() for path in properties(stream)]
     assert len(set(paths)) == len(paths)
 

@@ -28,11 +28,11 @@ def errors(config: dict[str, Any], **options: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("setting", "value", "accepted"),
     [
-        ("access_token", " ", "a Drift token by itself"),
-        ("access_token", "Bearer abc", "a Drift token by itself"),
-        ("access_token", "abc\ndef", "a Drift token by itself"),
-        ("access_token", "tökén", "a Drift token by itself"),
-        ("access_token", 12345, "a Drift token by itself"),
+        ("access_token", " ", "a Drift token, without spaces"),
+        ("access_token", "Bearer abc", "a Drift token, without spaces"),
+        ("access_token", "abc\ndef", "a Drift token, without spaces"),
+        ("access_token", "tökén", "a Drift token, without spaces"),
+        ("access_token", 12345, "a Drift token, without spaces"),
         ("start_date", "yesterday", "a date or date-time"),
         ("start_date", "2024-13-01", "a date or date-time"),
         ("start_date", 1686303381300, "a date or date-time"),
@@ -57,9 +57,9 @@ def errors(config: dict[str, Any], **options: Any) -> list[str]:
         ("api_url", "https://api..drift.com", "an http:// or https:// URL"),
         ("api_url", "https://api.drift.com\n", "an http:// or https:// URL"),
         ("user_agent", "acme\r\nX-Evil: 1", "a line of printable ASCII text"),
-        ("client_id", "an id", "an id by itself"),
-        ("client_secret", "a secret", "a secret by itself"),
-        ("refresh_token", "Bearer abc", "a Drift token by itself"),
+        ("client_id", "an id", "an id as Drift shows it"),
+        ("client_secret", "a secret", "a secret as Drift shows it"),
+        ("refresh_token", "Bearer abc", "a Drift token, without spaces"),
     ],
 )
 def test_invalid_setting_is_named_with_accepted_values(

@@ -78,7 +78,7 @@ def _airbyte_stream(stream: DriftStream) -> AirbyteStream:
         # Airbyte uses JSON Schema draft 7. Apart from `$schema`, the schemas are valid in it too.
         json_schema={key: value for key, value in stream.schema.items() if key != "$schema"},
         supported_sync_modes=sync_modes,
-        # Per-conversation streams have no replication key of their own: their cursor is the
+        # Per-conversation streams have no replication key: their cursor is the
         # `updatedAt` of the conversation.
         source_defined_cursor=True if is_incremental else None,
         default_cursor_field=[cursor] if cursor else None,

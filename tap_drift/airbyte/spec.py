@@ -20,7 +20,7 @@ _FORM_KEYWORDS = (
 
 
 def specification() -> ConnectorSpecification:
-    """Describe the tap's settings: first the credentials, then the others in the tap's order."""
+    """Describe the tap's settings: first the credentials, then the other settings in order."""
     schemas = SETTINGS.to_dict()["properties"]
     others = [name for name in schemas if name not in {*_TOKEN, *OAUTH}]
     properties = {

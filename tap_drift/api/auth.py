@@ -31,7 +31,7 @@ API_HOST = "https://driftapi.com"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
 
 DEFAULT_LIFETIME = 7200
-"""Seconds that an access token lives if the response does not say (Drift's documentation)."""
+"""Seconds until an access token expires, unless the response has them (Drift's documentation)."""
 
 REFRESH_MARGIN = 300.0
 """A token is refreshed at most this many seconds before it expires."""
@@ -76,7 +76,7 @@ class Authenticator(AuthBase, ABC):
         """Replace the token of a request that was answered 401.
 
         Returns:
-            Whether the request has another token now, and is worth sending again.
+            Whether the request has a new token and can be sent again.
         """
 
 
@@ -138,7 +138,7 @@ class OAuthToken(Authenticator):
     @override
     def refresh(self, request: requests.PreparedRequest) -> bool:
         with self._lock:
-            # If not, another thread has refreshed it while this request was under way.
+            # If not, another thread has refreshed it while this request was in progress.
             if request.headers["Authorization"] == f"Bearer {self._token}":
                 self._refresh()
         self(request)
@@ -205,9 +205,9 @@ def _parse_tokens(response: requests.Response) -> _Tokens:
     """Parse the response to a refresh.
 
     Raises:
-        FatalAPIError: If a retry cannot help.
+        FatalAPIError: If a retry would fail as well.
         TokenRefusedError: If the settings are refused.
-        RetriableAPIError: If a retry can help.
+        RetriableAPIError: If a retry may succeed.
     """
     status, error = response.status_code, error_text(response)
     answer = f"{status} on {TOKEN_PATH}" + (f": {error}" if error else "")

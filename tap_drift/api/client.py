@@ -52,7 +52,7 @@ class RequestContext:
     """Raises for a response that is not a success."""
 
     parse: Callable[[requests.Response], Page]
-    """Parses a success; raises `UnexpectedResponseError` for another shape."""
+    """Parses a success; raises `UnexpectedResponseError` for an unexpected shape."""
 
     retry: Callable[[Attempt], Attempt]
     """Wraps an attempt in retries, as `RESTStream.request_decorator` does."""
@@ -121,7 +121,7 @@ class DriftClient:
             return context.retry(counted)(request)
 
     def token_scopes(self) -> str | None:
-        """Request the scopes of the token, space-separated; None if Drift does not say."""
+        """Request the scopes of the token, space-separated; None if Drift does not return them."""
         url = str(self._config.get("api_url", API_HOST)).rstrip("/") + "/app/token_info"
         try:
             response = self.session.post(
@@ -187,7 +187,7 @@ class DriftClient:
 
 
 def status_message(response: requests.Response, path: str, *, scope: str, setting: str) -> str:
-    """Return what a status of failure means for the user; of the body, only Drift's error.
+    """Return the message for an error status; of the body, it quotes only Drift's error.
 
     Args:
         response: The response.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tap_drift.api.responses import Page
 
 MEETINGS_LIMIT = 1000
-"""Largest number of meetings in one response of Drift's."""
+"""Maximum number of meetings in a response from Drift."""
 
 _ROUND = 100
 
@@ -99,12 +99,12 @@ class NextLinkPaginator(PagePaginator):
 class WindowPaginator(PagePaginator):
     """Walks time windows, and halves a window whose response is full.
 
-    Drift truncates a response at its limit without saying so. A number of rows that is a multiple
-    of 100 is taken for truncated: Drift's limit is 1000, its default 100.
+    Drift truncates a response at its limit without a sign of it. A response whose number of rows
+    is a multiple of 100 counts as truncated: Drift's limit is 1000, its default 100.
     """
 
     def __init__(self, path: str, start: int, end: int) -> None:
-        """Create a paginator that begins with one window.
+        """Create a paginator with one window.
 
         Args:
             path: Path of the endpoint, for messages.
@@ -119,7 +119,7 @@ class WindowPaginator(PagePaginator):
         """Return whether the page has all rows of its window.
 
         Raises:
-            FatalAPIError: If it has not, and the window cannot be halved.
+            FatalAPIError: If rows are missing, and the window cannot be halved.
         """
         start, end = self._windows[-1]
         if start == end and len(page.rows) >= MEETINGS_LIMIT:

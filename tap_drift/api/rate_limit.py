@@ -10,8 +10,8 @@ limit can rise. If `_accepted` itself is rejected, the limit dropped, or Drift h
 allowance: `_accepted` is lowered towards the measured throughput, and trials get longer.
 
 Additive increase and multiplicative decrease of the number of concurrent requests, the common
-alternative, is rejected all the time: the number that fits depends on Drift's latency, and one
-more is too many. docs/decisions/adaptive-rate-limiter.md has the comparison.
+alternative, is answered with 429 all the time: the right number depends on Drift's latency, and
+exceeding it by 1 is enough. docs/decisions/adaptive-rate-limiter.md has the comparison.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FIRST_PROBE_FACTOR = 1.05
 class AdaptiveRate:
     """The learned rate in requests per second; infinite before the first 429.
 
-    All times are seconds of one monotonic clock, given by the caller.
+    All times are seconds of one monotonic clock, passed by the caller.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class AdaptiveRate:
 
     def on_sent(self, now: float) -> None:
         """Count a request; this can change the rate."""
-        # By now, all requests that were under way at the 429 have been answered.
+        # By now, all requests that were in progress at the 429 have been answered.
         if self._throttled_at is not None:
             self._learn(self._throttled_at, now)
         elif self.rate == math.inf and now - self._start > _MEASURE_SECONDS:
@@ -123,7 +123,7 @@ class FairSemaphore:
     """A semaphore that serves waiting threads in the order in which they arrived.
 
     `threading.Semaphore` can give a released slot back to the thread that released it, so that
-    the thread that reads the listing would wait until the others have nothing left to request.
+    the thread that reads the listing would wait until the other threads have no requests left.
     """
 
     def __init__(self, slots: int) -> None:
@@ -152,7 +152,7 @@ class FairSemaphore:
 
 
 class RateLimiter:
-    """Limits how many requests are under way and how fast they are sent.
+    """Limits how many requests are in progress and how fast they are sent.
 
     A context manager around each attempt: `with limiter as sent_at: …`. It blocks until a slot is
     free, a pause is over, and the rate allows another request. `sent_at` is the monotonic time at
@@ -161,7 +161,7 @@ class RateLimiter:
 
     def __init__(self, concurrency: int) -> None:
         self._slots = FairSemaphore(concurrency)
-        # Serializes senders, and is held while waiting; `_lock` is held for moments only.
+        # Serializes senders, and is held while waiting; `_lock` is held only briefly.
         self._turn_lock = threading.Lock()
         self._lock = threading.Lock()
         self._rate = AdaptiveRate()
@@ -204,7 +204,7 @@ class RateLimiter:
     def on_throttled(self, sent_at: float, retry_after: float) -> None:
         """Delay all requests after a 429.
 
-        Requests that were under way together are answered 429 together, which counts once.
+        Several 429s to requests that were in progress at the same time count as one.
 
         Args:
             sent_at: When the request was sent, monotonic seconds.

@@ -50,7 +50,7 @@ def parse_listing(response: requests.Response) -> Page:
     The last page has no `links`, no `next`, or a null or empty one: Drift does not document which.
 
     Raises:
-        UnexpectedResponseError: If the response has another shape.
+        UnexpectedResponseError: If the response has an unexpected shape.
     """
     body = _decode(response)
     rows = _rows(body.get("data") if isinstance(body, dict) else None, "`data`")
@@ -65,7 +65,7 @@ def parse_rows(response: requests.Response, key: str = "") -> Page:
         key: Name of the list within `data`, if `data` is not the list.
 
     Raises:
-        UnexpectedResponseError: If the response has another shape.
+        UnexpectedResponseError: If the response has an unexpected shape.
     """
     found = _data(_decode(response))
     if key and isinstance(found, dict):
@@ -77,7 +77,7 @@ def parse_object(response: requests.Response) -> Page:
     """Parse `{"data": row}` into a page with one row.
 
     Raises:
-        UnexpectedResponseError: If the response has another shape.
+        UnexpectedResponseError: If the response has an unexpected shape.
     """
     return Page(_rows([_data(_decode(response))], "`data`"))
 
@@ -88,7 +88,7 @@ def parse_messages(response: requests.Response) -> Page:
     It is the last page if `more` is false or `next` is missing.
 
     Raises:
-        UnexpectedResponseError: If the response has another shape.
+        UnexpectedResponseError: If the response has an unexpected shape.
     """
     body = _decode(response)
     rows = _rows(_object(body, "data").get("messages"), "`data.messages`")
@@ -105,7 +105,7 @@ def parse_accounts(response: requests.Response) -> Page:
     """Parse `{"data": {"accounts": […], "total": n, "next": "/accounts?index=…"}}`.
 
     Raises:
-        UnexpectedResponseError: If the response has another shape.
+        UnexpectedResponseError: If the response has an unexpected shape.
     """
     data = _object(_decode(response), "data")
     rows, total = _rows(data.get("accounts"), "`data.accounts`"), data.get("total")
@@ -117,7 +117,7 @@ def parse_counts(response: requests.Response) -> Page:
     """Parse `{"conversationCount": {"OPEN": 3, …}}`: a row for each status.
 
     Raises:
-        UnexpectedResponseError: If the response has another shape.
+        UnexpectedResponseError: If the response has an unexpected shape.
     """
     counts = _object(_data(_decode(response)), "conversationCount")
     if not counts:

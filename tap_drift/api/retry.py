@@ -49,7 +49,7 @@ BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
 
 def is_transient_status(status: int) -> bool:
-    """Return whether a response with this status is worth a retry: 429, and 500 or higher."""
+    """Return whether a response with this status is retried: 429, and 500 or higher."""
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -92,7 +92,7 @@ class Attempts:
             try:
                 return call(*args, **kwargs)
             except TRANSIENT_ERRORS as error:
-                # Now, because `backoff` replaces the context of the error that it raises.
+                # Read here, because `backoff` replaces the context of the error that it raises.
                 self.cause = root_cause(error)
                 raise
 
@@ -171,7 +171,7 @@ def _seconds_until(http_date: str, response: requests.Response) -> float:
 
 
 class CircuitBreaker:
-    """Stops retries once a request has exhausted its own while Drift answered nothing.
+    """Stops retries after a request used up its retries while Drift answered no request.
 
     While the breaker is open, each request is sent once. Any response closes it.
     """

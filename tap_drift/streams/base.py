@@ -64,7 +64,7 @@ class DriftStream(IsolatedStream):
     """OAuth scope that the endpoint requires."""
 
     parse: Callable[[requests.Response], Page] = staticmethod(parse_rows)
-    """Parses a response; raises `UnexpectedResponseError` for another shape."""
+    """Parses a response; raises `UnexpectedResponseError` for an unexpected shape."""
 
     first_params: ClassVar[dict[str, Any]] = {}
     """Query parameters of the first page; other pages use the query of their link."""
@@ -72,7 +72,7 @@ class DriftStream(IsolatedStream):
     def __init__(self, tap: Tap, client: DriftClient) -> None:
         super().__init__(tap)
         self.client = client
-        # Drift's keys, before a catalog chooses others.
+        # The declared keys: a catalog can change `primary_keys` later.
         self._converter = RecordConverter(self.name, self.schema, self.primary_keys)
 
     @cached_property
@@ -134,7 +134,7 @@ class DriftStream(IsolatedStream):
 
         Raises:
             RetriableAPIError: For 429, 500 or higher, and `extra_retry_statuses`.
-            RequestRefusedError: For any other status but 200 to 299.
+            RequestRefusedError: For any other status outside 200 to 299.
         """
         status = response.status_code
         if status < HTTPStatus.MULTIPLE_CHOICES:
@@ -155,7 +155,7 @@ class DriftStream(IsolatedStream):
         """Parse a response into a page, which iterates over its rows.
 
         Raises:
-            UnexpectedResponseError: If the response has another shape; the request is retried.
+            UnexpectedResponseError: If its shape is unexpected; the request is retried.
         """
         return self.parse(response)
 
@@ -163,7 +163,7 @@ class DriftStream(IsolatedStream):
     def request_decorator(self, func: Callable[P, T]) -> Callable[P, T]:
         """Wrap a request in retries, as the hooks `backoff_*` define them.
 
-        Unlike the SDK's own, it logs each retry once, in `backoff_handler`.
+        Unlike the SDK's decorator, it logs each retry once, in `backoff_handler`.
         """
         return backoff.on_exception(
             self.backoff_wait_generator,
@@ -180,7 +180,7 @@ class DriftStream(IsolatedStream):
 
     @override
     def backoff_max_tries(self) -> int:
-        """Return no limit: `backoff_wait_generator` gives up by time."""
+        """Return no limit: `backoff_wait_generator` limits the time instead."""
         return sys.maxsize
 
     @override
@@ -248,7 +248,7 @@ class DriftStream(IsolatedStream):
         """Turn rows into records, in place.
 
         Raises:
-            InvalidRecordError: If a row has no key, or a value that is no time where one must be.
+            InvalidRecordError: If a row has no key, or an invalid value in a date-time field.
         """
         self._converter.check_keys(rows)
         self._converter.convert_times(rows)
@@ -258,8 +258,8 @@ class DriftStream(IsolatedStream):
 
     @property
     def holds_back_state(self) -> bool:
-        """Whether the responses so far are too unlikely to write state before the end."""
+        """Whether no state is written before the end: the responses so far are implausible."""
         return False
 
     def check_result(self) -> None:
-        """Fail the stream if its responses, taken together, cannot be right."""
+        """Fail the stream if its responses are implausible as a whole."""

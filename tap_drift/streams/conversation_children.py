@@ -43,7 +43,7 @@ class ConversationDetailsStream(ConversationChildStream):
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
         playbook = row.get("relatedPlaybookId")
         if isinstance(playbook, str) and playbook.isdecimal():
-            row["relatedPlaybookId"] = int(playbook)  # Drift sends a number or a text
+            row["relatedPlaybookId"] = int(playbook)  # Drift sends a number or a string
         return super().post_process(row, context)
 
 
@@ -92,5 +92,5 @@ class ContactsStream(PerConversationStream):
 
     @override
     def discard(self, record: Record) -> None:
-        # Later conversations of the contact do not request it again.
+        # Written anyway: later conversations of the contact do not request it again.
         self.write(record)

@@ -87,7 +87,7 @@ class ConversationsStream(DriftStream):
                 yield from self._with_children(batch.records)
                 self._commit_page(batch, progress)
         self._log_summary(progress)
-        # Conversations that were updated meanwhile can be missing: targets must delete nothing.
+        # Conversations updated during the run can be missing, so targets must not delete rows.
         self._stream_version = None
 
     @override
@@ -119,8 +119,8 @@ class ConversationsStream(DriftStream):
                 )
         super().fail(error)
 
-    # `_commit_page` writes the bookmark, once a page. The SDK would write one for each record,
-    # discard it if the run is interrupted, and warn of that.
+    # `_commit_page` writes the bookmark, once per page. The SDK would write a bookmark per record,
+    # discard it if the run is interrupted, and log a warning.
     # Tests: tests/streams/test_incremental.py.
     @override
     def _increment_stream_state(
@@ -178,7 +178,7 @@ class ConversationsStream(DriftStream):
         self.writer.flush()
         progress.add_page(len(batch.records), batch.oldest)
         is_last = all(checkpoint.is_complete for checkpoint in batch.checkpoints.values())
-        # Records of a batch file are written long after their page: only the last page counts.
+        # Records of a batch file are written after their page: only the last page is committed.
         if self.get_batch_config(self.config) is not None and not is_last:
             return
         for name, checkpoint in batch.checkpoints.items():

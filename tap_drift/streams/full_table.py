@@ -23,7 +23,7 @@ class FullTableStream(DriftStream):
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         if not self.shard.is_first:
-            self._stream_version = None  # nothing is read, so targets must delete nothing
+            self._stream_version = None  # nothing is read, so targets must not delete rows
             self.log("%s is read by shard 0 only.", self.name)
             return
         paginator, progress, total = self.get_new_paginator(), Progress(self.logger, self.name), 0
@@ -44,7 +44,7 @@ class FullTableStream(DriftStream):
     def _warn_of_missing(self, records: int, total: int) -> None:
         """Warn, and keep targets from deleting the rows that are missing.
 
-        Drift may count rows that it does not list, or the account changed meanwhile.
+        Drift may count rows that it does not list, or the account changed during the run.
         """
         self._stream_version = None
         self.log(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DriftTap(Protocol):
-    """What streams need of the tap, beside the SDK's interface."""
+    """The tap's interface for streams, in addition to the SDK's."""
 
     message_writer: MessageWriter
 
@@ -48,9 +48,9 @@ class IsolatedStream(RESTStream[str]):
         super().__init__(tap)
         self.logger.addFilter(SdkNoiseFilter())
         self.failure: Exception | None = None
-        """What ended the stream in this run, if it failed."""
+        """The exception that ended the stream in this run; None if it has not failed."""
         self.cancelled = threading.Event()
-        """Set when no response is needed any more."""
+        """Set when responses are no longer needed."""
         self._warnings: set[str] = set()
         self._read_at: datetime | None = None
 
@@ -89,7 +89,7 @@ class IsolatedStream(RESTStream[str]):
             and all(self.mask.values())
         )
 
-    # The SDK's own repeats for each record what is the same for all records of a stream.
+    # The SDK's method does work for each record that is the same for all records of a stream.
     # Test: test_records_take_the_fast_path in tests/sync/test_writer.py.
     @override
     def _write_record_message(self, record: Record) -> None:
@@ -99,7 +99,7 @@ class IsolatedStream(RESTStream[str]):
         else:
             super()._write_record_message(record)
 
-    # The SDK's own lets an error end the run.
+    # The SDK's method lets an error end the run.
     # Tests: tests/streams/test_full_tables.py.
     @override
     def _sync_records(
@@ -117,8 +117,8 @@ class IsolatedStream(RESTStream[str]):
             if write_messages and self._stream_version is not None:
                 super()._write_activate_version_message(self._stream_version)
 
-    # The SDK calls it before the first record: targets would delete rows that a failure keeps from
-    # being replaced. `_sync_records` sends the message after the last record.
+    # The SDK calls it before the first record. If the stream then failed, targets would delete rows
+    # that were not replaced. `_sync_records` sends the message after the last record.
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
         pass

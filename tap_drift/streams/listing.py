@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tap_drift.sync.shared_walk import SharedWalk
 
 PAGES_AHEAD = 2
-"""Number of pages read ahead of the one being written; more if pages are small."""
+"""Number of pages read ahead of the page being written; more if pages are small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ListingReader:
             listing: The stream of the listing, which may be deselected.
             walk: The walk for all active streams.
             active: The streams that this run reads, by name.
-            children: The active streams with requests of their own.
+            children: The active streams that send a request for each conversation.
         """
         self._listing = listing
         self._walk = walk
@@ -75,7 +75,7 @@ class ListingReader:
         ahead = PAGES_AHEAD + 2 * concurrency // int(config["page_size"])
         executor = ThreadPoolExecutor(concurrency, thread_name_prefix="request")
         with ExitStack() as stack:
-            # The process does not wait for requests under way: `run_as_process` ends it.
+            # The process does not wait for requests in progress: `run_as_process` ends it.
             stack.callback(executor.shutdown, wait=False, cancel_futures=True)
             for child in self._children:
                 child.start()

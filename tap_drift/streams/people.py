@@ -72,7 +72,7 @@ class MeetingsStream(FullTableStream):
         """Read all windows.
 
         Raises:
-            FatalSyncError: If two meetings have the same key. All are emitted before.
+            FatalSyncError: If two meetings have the same key; all meetings are emitted first.
         """
         seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         shared: set[tuple[Any, ...]] = set()

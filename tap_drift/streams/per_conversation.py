@@ -27,7 +27,7 @@ _MAX_NAMED = 20
 """Number of missing items that are named in the log."""
 
 _MIN_ALL_MISSING = 20
-"""If at least so many items were requested and all are missing, the stream fails."""
+"""If at least this many items were requested and all are missing, the stream fails."""
 
 
 class FetchResult(NamedTuple):
@@ -41,13 +41,13 @@ class PerConversationStream(DriftStream):
     """A stream with one request, or more, for each record of its parent.
 
     The parent calls `request` when it has read a record, and `write` after it has written it. The
-    stream has no partitions: its state, which the parent writes, is a bookmark of its own in the
+    stream has no partitions: its state, which the parent writes, is its own bookmark in the
     parent's listing.
     """
 
     def __init__(self, tap: Tap, client: DriftClient) -> None:
         super().__init__(tap, client)
-        # It follows the listing's `updatedAt`; its own rows have nothing to compare.
+        # It follows the listing's `updatedAt`: its own rows have no update time.
         self.forced_replication_method = "INCREMENTAL"
         self.record_count = 0
         """Number of records written in this run."""
@@ -113,8 +113,8 @@ class PerConversationStream(DriftStream):
     def check_result(self) -> None:
         """Fail the stream if all items are missing.
 
-        A single missing item is skipped. If all are, path or token are probably wrong, and a
-        bookmark would take that for an empty stream.
+        A single missing item is skipped. If all are missing, the path or the token is probably
+        wrong, and a bookmark would make the next run skip these items.
         """
         if self.failure is None and self.holds_back_state and self._missing >= _MIN_ALL_MISSING:
             self.fail(

@@ -67,7 +67,7 @@ class RecordConverter:
                         ) from None
 
     def _key_of(self, row: Row) -> str:
-        # A key of another type could be a text that must not be quoted.
+        # A key of another type could be text that must not be logged.
         return ", ".join(
             str(row[key]) if type(row.get(key)) is kind else "?" for key, kind in self._keys.items()
         )

@@ -1,4 +1,4 @@
-"""Counts that Drift keeps itself."""
+"""Conversation statistics, as counted by Drift."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _RESUME_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What the state of a stream may say once a page has been written."""
+    """The progress of a stream that its state may claim once a page has been written."""
 
     resume_point: ResumePoint | None = None
     """Where its walk can be resumed."""
@@ -91,13 +91,13 @@ def discard_resume_point(state: MutableMapping[str, Any]) -> None:
 
 
 def latest(*times: int | None) -> int | None:
-    """Return the latest of the times that are known; None if none is."""
+    """Return the latest of the times that are not None; None if all are."""
     return max((time for time in times if time is not None), default=None)
 
 
 def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
     """Return why the state of a stream cannot be used by this shard; None if it can."""
-    advice = "give the state as an earlier run wrote it, or none to read everything."
+    advice = "pass the state as an earlier run wrote it, or no state to read everything."
     try:
         parse_timestamp(state.get("replication_key_value") or "1970-01-01")
     except (TypeError, ValueError):
@@ -110,8 +110,8 @@ def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
     if state_shard.covers(shard):
         return None
     return (
-        f"The state of `{stream}` is of {state_shard}, and the settings `shard_index` and "
-        f"`shard_count` say {shard}: give each shard its own state, with Meltano by "
+        f"The state of `{stream}` belongs to {state_shard}, and the settings `shard_index` and "
+        f"`shard_count` select {shard}: use a separate state for each shard, in Meltano with "
         "--state-id-suffix."
     )
 

@@ -46,8 +46,8 @@ class WalkPlanner:
     def since(self, state: Mapping[str, Any]) -> int | None:
         """Return the earliest `updatedAt` that an incremental stream reads; None for all.
 
-        A bookmark takes precedence over `start_date`. The SDK takes the later of the two: a
-        scheduler that sets `start_date` for each run would skip what a failed run has missed.
+        A bookmark takes precedence over `start_date`. The SDK takes the later of the two, which
+        skips the updates that a failed run missed if a scheduler sets `start_date` for each run.
         """
         bookmark = read_bookmark(state)
         return self.start if bookmark is None else bookmark - self.lookback

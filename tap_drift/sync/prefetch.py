@@ -17,10 +17,10 @@ _END = object()
 
 
 class Prefetcher(Generic[T]):
-    """Iterates in a thread of its own, up to `ahead` items before the consumer.
+    """Iterates in a separate thread, up to `ahead` items ahead of the consumer.
 
     Items keep their order, and an exception is raised after all items before it. As a context
-    manager, it stops reading on exit without waiting for the item under way.
+    manager, it stops reading on exit without waiting for the item in progress.
     """
 
     def __init__(self, items: Iterator[T], ahead: int) -> None:

@@ -17,9 +17,9 @@ class SharedWalk:
     """Advances the walk of each stream with the same pages.
 
     Each stream has a walk with its own bookmark and resume point: a stream that is new, or that
-    failed in an earlier run, gets the rows that it lacks, and the others read nothing again. For
-    each page, call `select_rows` and then `next_query`. `checkpoints` then holds as soon as the
-    page has been written.
+    failed in an earlier run, gets the rows that it lacks, and the other streams read no row twice.
+    For each page, call `select_rows` and then `next_query`. `checkpoints` is then valid as soon as
+    the page has been written.
     """
 
     def __init__(self, walks: Mapping[str, Walk]) -> None:
@@ -59,8 +59,8 @@ class SharedWalk:
         """Return the rows of a page that any stream wants, each with the names of those streams."""
         selected = {name: walk.select_rows(rows) for name, walk in self._walks.items()}
         if selected and all(kept is rows for kept in selected.values()):
-            everyone = set(selected)
-            return [(row, everyone) for row in rows]
+            all_names = set(selected)
+            return [(row, all_names) for row in rows]
         names: dict[int, set[str]] = {id(row): set() for row in rows}
         for name, kept in selected.items():
             for row in kept:

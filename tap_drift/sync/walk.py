@@ -85,7 +85,7 @@ class Phase(Enum):
 class Walk:
     """One walk: selects the rows of each page, and decides which page is next.
 
-    For each page, call `select_rows` and then `next_query`. `resume_point` then holds as soon as
+    For each page, call `select_rows` and then `next_query`. `resume_point` is then valid as soon as
     the selected rows have been written.
     """
 
@@ -181,7 +181,7 @@ class Walk:
             and self.oldest is not None
             and self.oldest > resume.oldest
             and resume.next_query
-            # With offsets as page tokens, the page can have been read on the way down.
+            # With offsets as page tokens, this walk may have read the page already.
             and not has_visited(resume.next_query)
         ):
             self.phase = Phase.BELOW_COVERED

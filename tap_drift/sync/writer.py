@@ -23,8 +23,8 @@ ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 class MessageWriter(GenericSingerWriter[bytes, Message]):
     """Buffers RECORD lines until `flush` or the next other message.
 
-    Any other message is written at once, after all lines before it: a STATE never overtakes the
-    records that it stands for.
+    Any other message is written at once, after all lines before it, so that a STATE is never
+    written before the records that it covers.
     """
 
     def __init__(self, output: BinaryIO | None = None) -> None:

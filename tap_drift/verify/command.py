@@ -131,7 +131,7 @@ def _set_up_logging() -> None:
     is_debug = os.environ.get("TAP_DRIFT_LOGLEVEL", "").upper() == "DEBUG"
     level = logging.DEBUG if is_debug else logging.WARNING
     handler = logging.StreamHandler()
-    handler.setLevel(level)  # some loggers of the SDK have a lower level of their own
+    handler.setLevel(level)  # some loggers of the SDK set a lower level
     # On a terminal, a log line replaces the progress line.
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
     logging.basicConfig(format=f"{clear}drift-verify: %(message)s", handlers=[handler], level=level)

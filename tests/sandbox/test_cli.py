@@ -95,7 +95,7 @@ def test_signals_are_forwarded_to_the_command(number: signal.Signals) -> None:
     assert process.returncode == number
 
 
-def test_without_command_it_serves_until_ctrl_c() -> None:
+def test_server_without_command_runs_until_ctrl_c() -> None:
     with start("--conversations", "5") as process:
         assert "5 conversations" in read_line(process)
         exports = [read_line(process).strip().removeprefix("export ") for _ in range(2)]
@@ -141,7 +141,7 @@ def test_invalid_option_exits_2_and_is_named(option: str, value: str, message: s
     assert f"error: argument {option}: {message}" in result.stderr
 
 
-def test_it_imports_the_standard_library_only() -> None:
+def test_sandbox_imports_the_standard_library_only() -> None:
     script = (
         "import sys; before = set(sys.modules); import tap_drift.sandbox.cli;"
         "print(*(set(sys.modules) - before))"

@@ -1,4 +1,4 @@
-"""No row is lost, whatever changes, fails or is interrupted during the runs."""
+"""No row is lost if conversations change, requests fail or runs are interrupted."""
 
 from __future__ import annotations
 

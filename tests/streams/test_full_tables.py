@@ -1,4 +1,4 @@
-"""The streams that are read whole in every run."""
+"""The streams that are read completely in every run."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_pagination_loop_of_accounts_fails_the_stream(
 
 
 class MeetingsHandler(FakeDriftHandler):
-    """Answers with the meetings of a time window, cut off at the limit without a sign of it."""
+    """Answers with the meetings of a time window, truncated at the limit without a sign of it."""
 
     starts: list[int]
 
@@ -335,7 +335,7 @@ def test_account_deleted_meanwhile_prevents_activate_version(
 
 
 def test_full_table_conversations_have_no_activate_version(config: dict[str, Any]) -> None:
-    """A conversation updated meanwhile moves to the head, and is not read."""
+    """A conversation updated during the run moves to the head, and is not read."""
     selected = catalog("conversations")
     catalog_entry(selected)["replication_method"] = "FULL_TABLE"
     messages = sync(config | WITH_VERSIONS, catalog=selected)

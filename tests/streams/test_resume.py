@@ -135,7 +135,7 @@ def test_unordered_listing_has_no_resume_point(drift: FakeDrift, config: dict[st
     assert "resume" not in messages.state()["bookmarks"]["conversations"]
 
 
-# When the resume point is of no use
+# Resume points that cannot be used
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])

@@ -152,8 +152,8 @@ def test_state_of_another_shard_is_refused(
         sync(config | settings, state)
     [error] = wrong.value.errors
     assert error == (
-        "The state of `conversations` is of shard 1 of 4, and the settings `shard_index` and "
-        f"`shard_count` say {current}: give each shard its own state, with Meltano by "
+        "The state of `conversations` belongs to shard 1 of 4, and the settings `shard_index` and "
+        f"`shard_count` select {current}: use a separate state for each shard, in Meltano with "
         "--state-id-suffix."
     )
 
@@ -166,7 +166,7 @@ def test_refused_state_ends_the_command_without_output(
     run = run_tap("--config=ENV", f"--state={tmp_path}/state.json")
     assert run.returncode == 1
     assert not run.stdout
-    assert "The state of `conversations` is of shard 1 of 4" in run.stderr
+    assert "The state of `conversations` belongs to shard 1 of 4" in run.stderr
 
 
 def test_shard_can_start_from_a_state_of_the_whole_account(
@@ -185,7 +185,7 @@ def test_invalid_shard_in_the_state_is_named(config: dict[str, Any]) -> None:
         sync(config, state)
     [error] = wrong.value.errors
     assert error.startswith(
-        "The state's `shard` of `conversations` is not an index and a count: give the state as"
+        "The state's `shard` of `conversations` is not an index and a count: pass the state as"
     )
 
 
