@@ -185,8 +185,8 @@ def test_state_of_this_shard_or_the_whole_account_is_usable(
 )
 def test_state_of_another_shard_is_an_error(shard: Shard, name: str) -> None:
     assert state_error("messages", {"shard": [1, 4]}, shard) == (
-        "The state of `messages` is of shard 1 of 4, and the settings `shard_index` and "
-        f"`shard_count` say {name}: give each shard its own state, with Meltano by "
+        "The state of `messages` belongs to shard 1 of 4, and the settings `shard_index` and "
+        f"`shard_count` select {name}: use a separate state for each shard, in Meltano with "
         "--state-id-suffix."
     )
 
@@ -195,8 +195,8 @@ def test_state_of_another_shard_is_an_error(shard: Shard, name: str) -> None:
 def test_shard_that_is_no_index_and_count_is_an_error(value: Any) -> None:
     error = state_error("conversations", {"shard": value}, Shard())
     assert error == (
-        "The state's `shard` of `conversations` is not an index and a count: give the state as "
-        "an earlier run wrote it, or none to read everything."
+        "The state's `shard` of `conversations` is not an index and a count: pass the state as "
+        "an earlier run wrote it, or no state to read everything."
     )
 
 
@@ -204,8 +204,8 @@ def test_shard_that_is_no_index_and_count_is_an_error(value: Any) -> None:
 def test_bookmark_that_is_no_date_time_is_an_error(value: Any) -> None:
     error = state_error("conversations", {"replication_key_value": value}, Shard())
     assert error == (
-        "The state's `replication_key_value` of `conversations` is not a date-time: give the "
-        "state as an earlier run wrote it, or none to read everything."
+        "The state's `replication_key_value` of `conversations` is not a date-time: pass the "
+        "state as an earlier run wrote it, or no state to read everything."
     )
 
 
