@@ -103,5 +103,6 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(
-            f"Deselected: {count} slow tests (real targets, Meltano, PyAirbyte, Dagster, Airflow)."
+            f"Deselected: {count} slow tests (real targets, Meltano, Airbyte, Dagster, Airflow, "
+            "interruptions at many points)."
         )

@@ -149,6 +149,7 @@ def test_spec_lists_every_setting_and_marks_secrets(source: RunSource) -> None:
     assert [setting["order"] for setting in properties.values()] == [*range(len(properties))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("credentials", "is_valid"),
     [
@@ -176,6 +177,7 @@ def test_check_with_valid_config_succeeds(
     assert output.connection_status() == {"status": "SUCCEEDED"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -234,6 +236,7 @@ def test_read_emits_the_records_of_the_tap(
         assert output.statuses(name) == ["STARTED", "RUNNING", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_states_count_every_record_once(source: RunSource, airbyte_config: dict[str, Any]) -> None:
     names = ("conversations", "messages", "users")
     output = source("read", config=airbyte_config, catalog=configured_catalog(*names))
@@ -242,6 +245,7 @@ def test_states_count_every_record_once(source: RunSource, airbyte_config: dict[
         assert sum(counts) == len(output.records(name)) > 0
 
 
+@pytest.mark.slow
 def test_second_read_requests_only_updates(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -254,6 +258,7 @@ def test_second_read_requests_only_updates(
     assert len(drift.requests) - requests_before < 6
 
 
+@pytest.mark.slow
 def test_interrupted_read_resumes_from_any_state(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -277,6 +282,7 @@ def test_interrupted_read_resumes_from_any_state(
         assert len(drift.requests) - requests_before < len(drift.conversation_ids())
 
 
+@pytest.mark.slow
 def test_full_refresh_ignores_the_state_of_a_finished_sync(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -286,6 +292,7 @@ def test_full_refresh_ignores_the_state_of_a_finished_sync(
     assert len(second.records("conversations")) == len(drift.conversation_ids())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("generation_id", "rows"), [(3, 51), (4, 250), (None, 250)])
 def test_interrupted_refresh_resumes_only_its_own_generation(
     source: RunSource,
@@ -325,6 +332,7 @@ def test_failed_stream_is_incomplete_and_others_complete(
     assert message.startswith("Drift refused the token (403 on /users/list)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "failure_type"),
     [
@@ -348,6 +356,7 @@ def test_error_has_the_failure_type_of_its_cause(
     assert output.exit_code == 1
 
 
+@pytest.mark.slow
 def test_state_of_another_shard_is_a_config_error(
     source: RunSource, airbyte_config: dict[str, Any]
 ) -> None:
@@ -371,6 +380,7 @@ def test_unknown_stream_in_catalog_is_a_config_error(
     assert message.startswith("The catalog has streams that this source does not have: emails.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [{}, {"streams": [{}]}, {"streams": [{"stream": {"name": "users"}, "sync_mode": "x"}]}, 3],
@@ -383,6 +393,7 @@ def test_malformed_catalog_is_a_config_error(
     assert output.exit_code == 1
 
 
+@pytest.mark.slow
 def test_new_refresh_token_is_sent_in_a_control_message(
     source: RunSource, drift: FakeDrift
 ) -> None:
@@ -411,6 +422,7 @@ def test_messages_do_not_contain_the_token(
     assert drift.token not in json.dumps(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "logged"), [("warning", False), ("info", True)])
 def test_log_level_comes_from_the_environment(
     source: RunSource,

@@ -154,7 +154,8 @@ class SandboxServer(ThreadingHTTPServer):
 
     def __enter__(self) -> Self:
         """Start serving."""
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        # The poll interval delays the shutdown, which a test run does a thousand times.
+        threading.Thread(target=self.serve_forever, args=(0.005,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
