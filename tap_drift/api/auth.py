@@ -123,6 +123,7 @@ class OAuthToken(Authenticator):
         self._session = session
         self._save = save
         self._lock = Lock()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="token")
         self._refresh_token: str = config["refresh_token"].strip()
         self._token = ""
         self._refresh_at = 0.0
@@ -166,8 +167,8 @@ class OAuthToken(Authenticator):
     def _refresh_shielded(self) -> _Tokens:
         # A signal interrupts the main thread only. There, between Drift's response and the save,
         # it would lose the new refresh token, while the old one is no longer valid.
-        with ThreadPoolExecutor(1) as executor:
-            return executor.submit(self._request_tokens).result()
+        # It is not joined here, where the next signal could interrupt it: see `EXIT_LOCK`.
+        return self._executor.submit(self._request_tokens).result()
 
     def _request_tokens(self) -> _Tokens:
         form = {name: self._config[name].strip() for name in OAUTH}
