@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from tap_drift.cli import run_as_process
+from tap_drift.cli import log_level_error, run_as_process
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the tap, and end the process."""
+    # `TapDrift.cli` sets up the SDK's logging, which raises for an unknown level.
+    if error := log_level_error():
+        sys.exit(f"tap-drift: {error}")
     run_as_process(TapDrift.cli)
 
 

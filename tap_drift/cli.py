@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 EXIT_LOCK = threading.Lock()
 """Held while the process must not exit: from a token refresh until the token is saved."""
 
+_TOKEN_SECONDS, _LOG_SECONDS = 300.0, 1.0
+"""Longest waits, at the end, for `EXIT_LOCK` and for the logs, whose output can be blocked."""
+
+_owns_process = threading.Event()
+
 logger = logging.getLogger("tap-drift")
 
 _CONFIG_PATHS = "tap_drift.config"
@@ -137,6 +142,7 @@ def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = Fals
         exit_by_signal: Whether SIGTERM ends the process instead of exit code 143.
     """
     status: object = None
+    _owns_process.set()
     try:
         command()
     except SystemExit as error:
@@ -146,12 +152,50 @@ def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = Fals
         status = 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    EXIT_LOCK.acquire()
-    logging.shutdown()
     if exit_by_signal and status == 128 + signal.SIGTERM:
+        _wait_and_shut_down()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
-    os._exit(status if isinstance(status, int) else 0)
+    _exit_process(status if isinstance(status, int) else 0)
+
+
+def force_exit(status: int, seconds: float = 0.0) -> None:
+    """End the process if it is still running after some seconds, whatever blocks it.
+
+    Does nothing in a process that `run_as_process` does not control, such as a notebook.
+    """
+    if not _owns_process.is_set():
+        return
+    if not seconds:
+        _exit_process(status)
+    deadline = threading.Timer(seconds, _exit_process, [status])
+    deadline.daemon = True
+    deadline.start()
+
+
+def _exit_process(status: int) -> NoReturn:
+    _wait_and_shut_down()
+    os._exit(status)
+
+
+def _wait_and_shut_down() -> None:
+    EXIT_LOCK.acquire(timeout=_TOKEN_SECONDS)
+    # In a thread, because a thread that is blocked on standard error holds the lock of its handler.
+    shutdown = threading.Thread(target=logging.shutdown, daemon=True)
+    shutdown.start()
+    shutdown.join(_LOG_SECONDS)
+
+
+def log_level_error() -> str | None:
+    """Return what is wrong with the log level in the environment, which the SDK trusts."""
+    for name in ("TAP_DRIFT_LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(name)
+        if level:
+            levels = logging.getLevelNamesMapping()
+            return (
+                None if level.upper() in levels else f"{name} must be one of {', '.join(levels)}."
+            )
+    return None
 
 
 def config_paths() -> tuple[str, ...]:
@@ -196,11 +240,18 @@ def read_json_file(
     kind = str(option.name)
     try:
         text = file.read()
-        is_valid = Draft202012Validator(_SCHEMAS[kind]).is_valid(json.loads(text))
+        content = json.loads(text)
+        is_valid = Draft202012Validator(_SCHEMAS[kind]).is_valid(content)
     except (RecursionError, ValueError):
         is_valid = False
     if not is_valid:
         raise click.BadParameter(f"'{file.name}' is not a Singer {kind}: {_EXPECTED[kind]}.")
+    for entry in content.get("streams", []):
+        if entry.get("stream", entry["tap_stream_id"]) != entry["tap_stream_id"]:
+            raise click.BadParameter(
+                f"'{file.name}' has a stream `{entry['stream']}` with another `tap_stream_id`, "
+                f"`{entry['tap_stream_id']}`: both must be the name that --discover prints."
+            )
     return io.StringIO(text)
 
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_drift.exceptions import RequestRefusedError, user_messages
+from tap_drift.exceptions import (
+    ItemFailedError,
+    RequestRefusedError,
+    RetriesExhaustedError,
+    user_messages,
+)
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.per_conversation import PerConversationStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from tap_drift.api.client import DriftClient
     from tap_drift.api.responses import Row
     from tap_drift.streams.base import DriftStream
+    from tap_drift.streams.per_conversation import Item
+
+
+_MAX_ITEMS = 3
+"""Number of conversations or contacts to try: a single one can fail by itself."""
 
 
 def check_streams(
     streams: Iterable[DriftStream], client: DriftClient, write: Callable[[str], object]
 ) -> bool:
-    """Request each selected stream once, and the listing if a child of it is selected.
+    """Request each selected stream, and the listing if a child of it is selected.
+
+    Each costs one request, unless a single conversation or contact fails.
 
     Args:
         streams: All streams of the tap.
@@ -31,7 +45,11 @@ def check_streams(
     Returns:
         Whether all streams work.
     """
-    selected = [stream for stream in streams if stream.selected or stream.has_selected_descendents]
+    selected = [
+        stream
+        for stream in streams
+        if stream.path and (stream.selected or stream.has_selected_descendents)
+    ]
     if not selected:
         write("No stream is selected.")
         return False
@@ -57,13 +75,24 @@ def _check(stream: DriftStream, conversations: list[Row]) -> str:
         if isinstance(stream, ConversationsStream):
             conversations += page.rows
         return "works"
-    context = next(filter(None, map(stream.context_of, conversations)), None)
-    if context is None:
-        raise FatalAPIError("Not tested: there is no conversation to test it with.")
-    try:
-        stream.fetch_page(first, context, retry=False)
-    except RequestRefusedError as error:
-        if not error.is_not_found:
-            raise
-        return f"works, but {error.path} is not found"
-    return "works"
+    failure = FatalAPIError("Not tested: there is no conversation to test it with.")
+    for item in islice(_items(stream, conversations), _MAX_ITEMS):
+        try:
+            stream.fetch_page(first, item.context, retry=False)
+        except RequestRefusedError as error:
+            if error.is_not_found:
+                return f"works, but {error.path} is not found"
+            failure = error
+        except RetriesExhaustedError as error:
+            failure = error
+        else:
+            return "works"
+    raise failure
+
+
+def _items(stream: PerConversationStream, conversations: list[Row]) -> Iterator[Item]:
+    for conversation in conversations:
+        # What cannot be requested says nothing about the others.
+        with suppress(ItemFailedError):
+            if item := stream.item_of(conversation):
+                yield item

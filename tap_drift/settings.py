@@ -101,11 +101,24 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "max_failed_items",
+        th.IntegerType(minimum=0),
+        default=0,
+        title="Maximum of failed items",
+        description=(
+            "Number of conversations and contacts that may fail. With more, the run still reads "
+            "all others, and exits with 1."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=60,
         title="Request timeout",
-        description="Seconds to wait for a connection, and for each read of a response.",
+        description=(
+            "Seconds to wait for a connection, and for each read of a response. A whole response "
+            "may take twice as long."
+        ),
     ),
     th.Property(
         "api_url",
@@ -164,6 +177,7 @@ _ACCEPTED = {
     "concurrency": "an integer from 1 to 32",
     "shard_count": "an integer of at least 1",
     "shard_index": "an integer of at least 0, and less than `shard_count`",
+    "max_failed_items": "an integer of at least 0",
     "request_timeout": "an integer of at least 1, in seconds",
     "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",
@@ -171,6 +185,11 @@ _ACCEPTED = {
     "client_secret": "a secret as Drift shows it, without spaces",
     "refresh_token": "a Drift token, without spaces and without the word `Bearer`",
 }
+
+_OAUTH_SHARDS = (
+    "An OAuth app cannot be used with `shard_count`: its refresh token is valid once, and each "
+    "shard would need one. Use the `access_token` of a private app."
+)
 
 _FORMATS = FormatChecker(formats=())
 
@@ -213,6 +232,8 @@ def validation_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> l
     errors = [_message(error, config) for error in validator.iter_errors(config)]
     if not errors and config.get("shard_index", 0) >= config.get("shard_count", 1):
         errors = [_must_be("shard_index")]
+    if not errors and config.get("shard_count", 1) > 1 and "access_token" not in config:
+        errors = [_OAUTH_SHARDS]
     return [*dict.fromkeys(errors)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -14,16 +15,18 @@ from singer_sdk.exceptions import ConfigValidationError
 from typing_extensions import override
 
 from tap_drift.api.client import DriftClient
-from tap_drift.api.token_store import save_refresh_token
-from tap_drift.cli import DriftCommand, config_paths
+from tap_drift.api.token_store import ConfigFileTokenStore
+from tap_drift.cli import DriftCommand, config_paths, force_exit, log_level_error
 from tap_drift.connection_test import check_streams
-from tap_drift.exceptions import StreamsFailedError, user_messages
+from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
 from tap_drift.logs import SdkNoiseFilter
 from tap_drift.settings import default_values, schema, validation_errors, without_blanks
 from tap_drift.streams import STREAMS
+from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.checkpoints import state_error
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.writer import MessageWriter
+from tap_drift.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +35,12 @@ if TYPE_CHECKING:
     from singer_sdk.plugin_base import _ConfigInput
     from singer_sdk.streams import Stream
 
+    from tap_drift.api.auth import TokenStore
     from tap_drift.streams.base import DriftStream
+
+
+EXIT_SECONDS = 5.0
+"""Seconds that the process may take after a signal; after a second one, none."""
 
 
 class TapDrift(Tap):
@@ -43,8 +51,11 @@ class TapDrift(Tap):
     message_writer_class = MessageWriter
     message_writer: MessageWriter
     _has_state = False
+    _is_interrupted = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if error := log_level_error():
+            raise ConfigValidationError("The log level is wrong", errors=[error])
         # Worker threads, which can refresh a token, have no click context.
         self._config_paths = config_paths()
         super().__init__(*args, **kwargs)
@@ -66,11 +77,12 @@ class TapDrift(Tap):
         # Discovery works with wrong settings.
         is_invalid = validation_errors(without_blanks(self.config), self.config_jsonschema)
         config = default_values(self.config_jsonschema) if is_invalid else self.config
-        return DriftClient(config, self.save_refresh_token)
+        return DriftClient(config, self.token_store)
 
-    def save_refresh_token(self, used: str, new: str) -> None:
-        """Save a rotated OAuth refresh token for the next run, or log a warning."""
-        save_refresh_token(self._config_paths, used, new)
+    @property
+    def token_store(self) -> TokenStore:
+        """Keeps the rotated OAuth refresh token for the next run."""
+        return ConfigFileTokenStore(self._config_paths)
 
     # Marked final in the SDK, whose method ends with the first stream that fails.
     @override  # type: ignore[misc]
@@ -85,9 +97,56 @@ class TapDrift(Tap):
             self.logger.warning("No stream is selected: nothing is read.")
         super().sync_all()
         failures = {stream.name: stream.failure for stream in streams if stream.failure}
-        if failures:
+        incomplete = self._incomplete_streams()
+        if failures or incomplete:
             selected = sum(stream.selected or stream.failure is not None for stream in streams)
-            raise StreamsFailedError(failures, selected)
+            raise StreamsFailedError(failures, selected, incomplete)
+
+    def _incomplete_streams(self) -> dict[str, FailedItemsError]:
+        """Return the streams with failed items, if these are more than allowed in all."""
+        counts = {
+            stream.name: len(stream.failed_items) + stream.unnamed_failures
+            for stream in self.drift_streams
+            if isinstance(stream, PerConversationStream) and stream.selected and not stream.failure
+        }
+        total, allowed = sum(counts.values()), int(self.config["max_failed_items"])
+        if total > allowed:
+            return {
+                name: FailedItemsError(
+                    f"{_items(count)} could not be read; all others were (`max_failed_items` is "
+                    f"{allowed:,}). The next run requests {'it' if count == 1 else 'them'} again."
+                )
+                for name, count in counts.items()
+                if count
+            }
+        if total:
+            self.logger.warning(
+                "%s could not be read; `max_failed_items` allows %s.", _items(total), f"{allowed:,}"
+            )
+        return {}
+
+    def failed_item_records(self) -> list[dict[str, Any]]:
+        """Return a record of the stream `failed_items` for each failed or resolved item."""
+        now = format_timestamp(datetime.now(UTC))
+        streams = [each for each in self.drift_streams if isinstance(each, PerConversationStream)]
+        found = [
+            (stream.name, item, resolved_at)
+            for stream in streams
+            for items, resolved_at in ((stream.failed_items, None), (stream.resolved.values(), now))
+            for item in items
+        ]
+        return [
+            {
+                "stream": name,
+                "id": item.id,
+                "reason": item.reason,
+                "httpStatus": item.status,
+                "firstFailedAt": item.first_failed_at,
+                "lastFailedAt": item.last_failed_at,
+                "resolvedAt": resolved_at,
+            }
+            for name, item, resolved_at in found
+        ]
 
     def report_failure(self, stream: str, error: Exception) -> None:
         """Log that a stream failed, if others continue; the error at the end repeats it."""
@@ -130,10 +189,15 @@ class TapDrift(Tap):
     # Tests: tests/test_interruption.py.
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """Write a last STATE message, and exit with 128 + the signal's number."""
+        """Exit with a last STATE, and the status that a shell gives to a signal."""
+        status = 128 + signum
+        # First of all, because a second signal can interrupt the handler of the first.
+        is_second, self._is_interrupted = self._is_interrupted, True
+        # If standard output is not read, the lines being written do not end.
+        force_exit(status, seconds=0.0 if is_second else EXIT_SECONDS)
         if not self._has_state:
-            sys.exit(128 + signum)  # no state has been loaded, so there is none to write
-        self.message_writer.between_lines(lambda: self._interrupt(128 + signum))
+            sys.exit(status)  # before the state is loaded there is none to write
+        self.message_writer.between_lines(lambda: self._interrupt(status))
 
     def _interrupt(self, status: int) -> NoReturn:
         self.message_writer.flush()
@@ -167,3 +231,7 @@ class TapDrift(Tap):
         if errors and raise_errors:
             raise ConfigValidationError("The settings are wrong", errors=errors)
         return errors
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count:,} items"

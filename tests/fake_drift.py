@@ -139,7 +139,7 @@ class FakeDrift(SandboxServer):
         return message_id
 
     def source_rows(self, stream: str) -> list[dict[str, Any]]:
-        """Return every row that a stream of the conversation walk can have, in listing order."""
+        """Return every row that a stream of `FakeTarget` can have, in listing order."""
         account, listing = self.account, self.account.conversations
         if stream == "contacts":
             ids = dict.fromkeys(c["contactId"] for c in listing if c.get("contactId"))
@@ -149,6 +149,10 @@ class FakeDrift(SandboxServer):
         if stream == "transcripts":
             texts = {c["id"]: account.transcript(c) for c in listing}
             return [{"conversationId": number, "transcript": texts[number]} for number in texts]
+        if stream == "accounts":
+            return account.customer_accounts
+        if stream == "meetings":
+            return list(account.meetings(0, 2**60))
         return listing if stream == "conversations" else list(map(account.details, listing))
 
 

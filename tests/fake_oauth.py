@@ -77,3 +77,17 @@ class FakeOAuthDrift(FakeDrift):
             "refresh_token": self.refresh_token,
             "api_url": self.url,
         }
+
+
+class MemoryTokenStore:
+    """Keeps the refresh token in memory."""
+
+    def __init__(self) -> None:
+        self.saved: list[tuple[str, str]] = []
+        """The used and the new refresh token of each call of `save`."""
+
+    def check(self, used: str) -> None:
+        """Do nothing: memory can always be written."""
+
+    def save(self, used: str, new: str) -> None:
+        self.saved.append((used, new))

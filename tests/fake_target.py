@@ -18,10 +18,15 @@ WALK_STREAMS = {
 }
 """The streams of the conversation walk, each with its key and the other fields to compare."""
 
+FULL_TABLES = {"accounts": ("accountId",), "meetings": ("slug",)}
+"""Some streams that are read completely in each run, with their keys."""
+
+_FIELDS = WALK_STREAMS | FULL_TABLES
+
 
 def _comparable(stream: str, row: dict[str, Any]) -> tuple[Any, ...]:
     """Return the compared fields of a row of Drift's or of a record."""
-    fields = {name: row.get(name) for name in WALK_STREAMS[stream]}
+    fields = {name: row.get(name) for name in _FIELDS[stream]}
     updated_at = fields.get("updatedAt")
     if isinstance(updated_at, int):
         fields["updatedAt"] = from_epoch_ms(updated_at)
@@ -35,7 +40,7 @@ class FakeTarget:
     """
 
     def __init__(self, messages: list[dict[str, Any]] | None = None) -> None:
-        self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in WALK_STREAMS}
+        self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in _FIELDS}
         self.state: dict[str, Any] | None = None
         self.load(messages or [])
 

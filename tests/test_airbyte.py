@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -17,7 +18,9 @@ from faults import answer
 from jsonschema import Draft7Validator
 from runs import catalog, sync
 
+from tap_drift.airbyte.writer import AirbyteWriter
 from tap_drift.settings import SETTINGS
+from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
@@ -231,9 +234,10 @@ def test_read_emits_the_records_of_the_tap(
     singer_output = sync(config, catalog=catalog())
     assert output.exit_code == 0
     assert not output.errors()
-    for name in set(names) - {"meetings"}:
+    for name in set(names) - {"meetings", "failed_items"}:
         assert output.records(name) == singer_output.records(name)
         assert output.statuses(name) == ["STARTED", "RUNNING", "COMPLETE"]
+    assert output.statuses("failed_items") == ["STARTED", "COMPLETE"]
 
 
 @pytest.mark.slow
@@ -332,7 +336,60 @@ def test_failed_stream_is_incomplete_and_others_complete(
     assert message.startswith("Drift refused the token (403 on /users/list)")
 
 
-@pytest.mark.slow
+def test_stream_with_failed_items_is_incomplete(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    bad = drift.conversation_ids()[200]
+    drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(403)
+    configured = configured_catalog("conversations", "messages", "failed_items")
+    output = source("read", config=airbyte_config, catalog=configured)
+    assert output.exit_code == 1
+    assert output.statuses("messages") == ["STARTED", "RUNNING", "INCOMPLETE"]
+    assert output.statuses("conversations") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert output.statuses("failed_items") == ["STARTED", "RUNNING", "COMPLETE"]
+    [(stream, failure_type, message)] = output.errors()
+    assert (stream, failure_type) == ("messages", "transient_error")
+    assert message.startswith("1 item could not be read; all others were")
+    assert [row["id"] for row in output.records("failed_items")] == [bad]
+
+    drift.faults_by_path.clear()
+    requests_before = len(drift.requests)
+    second = source("read", config=airbyte_config, catalog=configured, state=output.last_states())
+    assert second.exit_code == 0
+    assert second.statuses("messages") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert bad in {record["conversationId"] for record in second.records("messages")}
+    assert "failed_items" not in second.states("messages")[-1]["stream"]["stream_state"]
+    assert len(drift.requests) - requests_before == 3
+
+
+def test_stream_with_allowed_failed_items_is_complete(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    bad = drift.conversation_ids()[200]
+    drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(403)
+    output = source(
+        "read",
+        config=airbyte_config | {"max_failed_items": 1},
+        catalog=configured_catalog("messages"),
+    )
+    assert output.exit_code == 0
+    assert output.errors() == []
+    assert output.statuses("messages") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert [*output.states("messages")[-1]["stream"]["stream_state"]["failed_items"]] == [str(bad)]
+
+
+def test_refused_stream_is_a_config_error(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    drift.tokens.scopes = ["conversation_read"]
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog("conversations", "contacts")
+    )
+    [(stream, failure_type, message)] = output.errors()
+    assert (stream, failure_type) == ("contacts", "config_error")
+    assert "`contact_read`" in message
+
+
 @pytest.mark.parametrize(
     ("fault", "failure_type"),
     [
@@ -369,21 +426,40 @@ def test_state_of_another_shard_is_a_config_error(
     assert "belongs to shard 0 of 2" in message
 
 
-def test_unknown_stream_in_catalog_is_a_config_error(
+def test_unknown_stream_in_catalog_does_not_fail_the_others(
     source: RunSource, airbyte_config: dict[str, Any]
 ) -> None:
     output = source(
         "read", config=airbyte_config, catalog=configured_catalog("conversations", "emails")
     )
     [(stream, failure_type, message)] = output.errors()
-    assert (stream, failure_type) == (None, "config_error")
-    assert message.startswith("The catalog has streams that this source does not have: emails.")
+    assert (stream, failure_type) == ("emails", "config_error")
+    assert message.startswith("The catalog has a stream `emails` that this source does not have.")
+    assert output.statuses("conversations") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert output.exit_code == 1
+
+
+def test_unknown_stream_is_reported_beside_a_failed_one(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    drift.faults_by_path["/users/list"] = answer(403)
+    output = source("read", config=airbyte_config, catalog=configured_catalog("users", "emails"))
+    assert [error[:2] for error in output.errors()] == [
+        ("emails", "config_error"),
+        ("users", "config_error"),
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
-    [{}, {"streams": [{}]}, {"streams": [{"stream": {"name": "users"}, "sync_mode": "x"}]}, 3],
+    [
+        {},
+        {"streams": [{}]},
+        {"streams": [{"stream": {"name": "users"}, "sync_mode": "x"}]},
+        {"streams": [{"stream": {"name": 5}, "sync_mode": "full_refresh"}]},
+        3,
+    ],
 )
 def test_malformed_catalog_is_a_config_error(
     source: RunSource, airbyte_config: dict[str, Any], content: Any
@@ -393,7 +469,93 @@ def test_malformed_catalog_is_a_config_error(
     assert output.exit_code == 1
 
 
-@pytest.mark.slow
+# States of other shapes
+
+
+def stream_state(state: Any, name: Any = "conversations") -> dict[str, Any]:
+    return {"stream_descriptor": {"name": name}, "stream_state": state}
+
+
+def bookmark(drift: FakeDrift) -> dict[str, Any]:
+    """A state from which a run emits the newest conversation only."""
+    head = from_epoch_ms(drift.account.conversations[0]["updatedAt"])
+    return {"replication_key": "updatedAt", "replication_key_value": head}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda state: {"type": "STREAM", "stream": stream_state(state)},
+        lambda state: [{"stream": stream_state(state)}],
+        lambda state: [{"type": "GLOBAL", "global": {"stream_states": [stream_state(state)]}}],
+        lambda state: [{"type": "LEGACY", "data": {"bookmarks": {"conversations": state}}}],
+        lambda state: [{"data": {"bookmarks": {"conversations": state}}}],
+    ],
+    ids=["one message", "without type", "GLOBAL", "LEGACY", "LEGACY without type"],
+)
+def test_read_resumes_from_each_kind_of_state(
+    state: Any, source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    output = source(
+        "read",
+        config=airbyte_config,
+        catalog=configured_catalog("conversations"),
+        state=state(bookmark(drift)),
+    )
+    assert not output.errors()
+    assert [row["id"] for row in output.records("conversations")] == drift.conversation_ids()[:1]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        [],
+        [{"type": "LEGACY", "data": {}}],
+        [{"type": "LEGACY", "data": None}],
+        [{"stream": {"stream_descriptor": {"name": "conversations"}}}],
+        [{"stream": stream_state({}, "emails")}],
+    ],
+)
+def test_state_without_progress_reads_everything(
+    state: Any, source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog("conversations"), state=state
+    )
+    assert not output.errors()
+    assert len(output.records("conversations")) == len(drift.conversation_ids())
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ([5], "is not a list of Airbyte state messages"),
+        ([{"type": "STREAM"}], "is not a list of Airbyte state messages"),
+        ([{"stream": stream_state("text")}], "is not a list of Airbyte state messages"),
+        ([{"stream": stream_state({}, ["conversations"])}], "is not a list of Airbyte state"),
+        ([{"type": "GLOBAL", "global": {}}], "is not a list of Airbyte state messages"),
+        ([{"data": {"conversations": {}}}], "is not a list of Airbyte state messages"),
+        ([{"data": {"bookmarks": {"conversations": 5}}}], "is not a list of Airbyte state"),
+        ("text", "does not contain a JSON object or array"),
+        ([{"stream": stream_state({"replication_key_value": 5})}], "is not a date-time"),
+        ([{"stream": stream_state({"failed_items": []})}], "have another form"),
+        ([{"stream": stream_state({"shard": 5})}], "is not an index and a count"),
+    ],
+)
+def test_state_of_another_shape_is_a_config_error(
+    state: Any, message: str, source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    output = source(
+        "read", config=airbyte_config, catalog=configured_catalog("conversations"), state=state
+    )
+    [(stream, failure_type, text)] = output.errors()
+    assert (stream, failure_type) == (None, "config_error")
+    assert message in text
+    assert output.exit_code == 1
+    assert drift.requests == []
+
+
 def test_new_refresh_token_is_sent_in_a_control_message(
     source: RunSource, drift: FakeDrift
 ) -> None:
@@ -436,6 +598,45 @@ def test_log_level_comes_from_the_environment(
     output = source("read", config=airbyte_config, catalog=configured_catalog("users"))
     assert bool(output.of_type("LOG")) == logged
     assert output.exit_code == 0
+
+
+class InterruptedOutput(io.RawIOBase):
+    """Raises a signal within the first line that is written."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.lines.append(bytes(data))
+        if len(self.lines) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return len(data)
+
+
+def test_signal_within_a_log_line_is_handled_after_it() -> None:
+    output = InterruptedOutput()
+    writer = AirbyteWriter(io.BufferedWriter(output))
+    signal.signal(
+        signal.SIGTERM, lambda *_: writer.between_lines(lambda: writer.write_control({"page": 2}))
+    )
+    writer.write_control({"page": 1})
+    configs = [json.loads(line)["control"]["connectorConfig"]["config"] for line in output.lines]
+    assert configs == [{"page": 1}, {"page": 2}]
+
+
+def test_unknown_log_level_is_a_config_error(
+    source: RunSource, airbyte_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_DRIFT_LOGLEVEL", "verbose")
+    output = source("read", config=airbyte_config, catalog=configured_catalog("users"))
+    [(stream, failure_type, message)] = output.errors()
+    assert (stream, failure_type) == (None, "config_error")
+    assert message.startswith("TAP_DRIFT_LOGLEVEL must be one of ")
+    status = source("check", config=airbyte_config).connection_status()
+    assert status == {"status": "FAILED", "message": message}
 
 
 def test_missing_extra_is_reported_with_install_command(tmp_path: Path) -> None:

@@ -7,21 +7,33 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from fake_drift import TOKEN
+from fake_drift import TOKEN, now_ms
 from faults import answer
-from runs import catalog, catalog_entry
+from runs import catalog, catalog_entry, sync
 
 from tap_drift.exceptions import user_messages
 from tap_drift.tap import TapDrift
+from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
     from runs import RunTap
+
+
+FUTURE = "2099-01-01T00:00:00.000+00:00"
+FUTURE_RESUME = {
+    "version": 1,
+    "newest": FUTURE,
+    "oldest": "2024-01-01T00:00:00.000+00:00",
+    "next": None,
+    "statuses": [],
+    "since": None,
+}
 
 
 def errors(run: subprocess.CompletedProcess[str]) -> list[str]:
@@ -79,6 +91,47 @@ def test_invalid_bookmark_is_named(tmp_path: Path, run_tap: RunTap) -> None:
     assert "`replication_key_value` of `conversations` is not a date-time" in errors(run)[0]
 
 
+@pytest.mark.parametrize("state", [{"replication_key_value": FUTURE}, {"resume": FUTURE_RESUME}])
+def test_bookmark_in_the_future_is_an_error(
+    state: dict[str, Any], drift: FakeDrift, tmp_path: Path, run_tap: RunTap
+) -> None:
+    """It would read nothing, in this run and in all later ones."""
+    bookmark = {"replication_key": "updatedAt", **state}
+    (tmp_path / "state.json").write_text(json.dumps({"bookmarks": {"messages": bookmark}}))
+    run = run_tap("--config=ENV", f"--state={tmp_path / 'state.json'}")
+    assert run.returncode == 1
+    [error] = errors(run)
+    assert error.startswith(f"The state of `messages` is complete up to {FUTURE}, which is in the")
+    assert drift.requests == []
+
+
+def test_bookmark_of_a_clock_that_is_ahead_is_accepted(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    soon = from_epoch_ms(now_ms() + 3_600_000)
+    bookmark = {"replication_key": "updatedAt", "replication_key_value": soon}
+    messages = sync(config, {"bookmarks": {"conversations": bookmark}})
+    assert messages.records() == []
+    assert len(drift.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["TAP_DRIFT_LOGLEVEL", "LOGLEVEL"])
+def test_unknown_log_level_is_one_sentence(name: str, drift: FakeDrift, run_tap: RunTap) -> None:
+    environment: dict[str, Any] = {name: "verbose"}
+    run = run_tap("--config=ENV", **environment)
+    assert run.returncode == 1
+    assert run.stderr == (
+        f"tap-drift: {name} must be one of CRITICAL, FATAL, ERROR, WARN, WARNING, INFO, DEBUG, "
+        "NOTSET.\n"
+    )
+    assert drift.requests == []
+
+
+@pytest.mark.parametrize("level", ["", "debug", "ERROR"])
+def test_known_log_levels_are_accepted(level: str, run_tap: RunTap) -> None:
+    assert run_tap("--config=ENV", "--discover", TAP_DRIFT_LOGLEVEL=level).returncode == 0
+
+
 def test_unexpected_exception_is_named_without_its_text() -> None:
     [sentence] = user_messages(KeyError("secret words"))
     assert "KeyError" in sentence
@@ -120,6 +173,11 @@ def test_test_mode_sends_one_request_per_stream(drift: FakeDrift, run_tap: RunTa
         ("--config", None, "cannot be opened"),
         ("--state", "{", "is not a Singer state"),
         ("--catalog", "{}", "is not a Singer catalog"),
+        (
+            "--catalog",
+            '{"streams": [{"tap_stream_id": "users", "stream": "people", "schema": {}}]}',
+            "has a stream `people` with another `tap_stream_id`, `users`",
+        ),
     ],
 )
 def test_invalid_file_is_named_with_exit_code_2(

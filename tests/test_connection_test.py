@@ -35,6 +35,7 @@ def test_every_stream_costs_one_request_and_one_line(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     streams = [entry["tap_stream_id"] for entry in catalog()["streams"]]
+    streams.remove("failed_items")  # it has no endpoint
     is_working, (scopes, *lines) = check(config)
     assert is_working
     assert scopes.startswith("scopes of the token: conversation_read contact_read ")
@@ -85,6 +86,35 @@ def test_missing_item_shows_that_the_child_works(drift: FakeDrift, config: dict[
     assert is_working
     path = f"/conversations/{drift.conversation_ids()[0]}/messages"
     assert lines[-1] == f"messages: works, but {path} is not found"
+
+
+@pytest.mark.parametrize("fault", [answer(401), answer(400), answer(500), answer(200, "<")])
+def test_failed_item_says_nothing_about_the_next(
+    fault: Fault, drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    first, second = (row["id"] for row in drift.source_rows("contacts")[:2])
+    drift.faults_by_path[f"/contacts/{first}"] = fault
+    is_working, lines = check(config, "contacts")
+    assert is_working
+    assert lines[-1] == "contacts: works"
+    assert drift.requests[2:] == [f"/contacts/{first}", f"/contacts/{second}"]
+
+
+def test_child_fails_after_three_failed_items(drift: FakeDrift, config: dict[str, Any]) -> None:
+    drift.tokens.scopes = ["conversation_read"]
+    is_working, lines = check(config, "contacts")
+    assert not is_working
+    assert "`contact_read`" in lines[-1]
+    assert drift.count_requests("/contacts/") == 3
+
+
+def test_contact_id_that_is_no_integer_is_not_requested(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    drift.account.conversations[0]["contactId"] = "../users/list"
+    is_working, _ = check(config, "contacts")
+    assert is_working
+    assert "users" not in "".join(drift.requests)
 
 
 # Failures

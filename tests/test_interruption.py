@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,7 @@ from runs import CapturedMessages, catalog, sync, sync_failing
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.sync.writer import MessageWriter
-from tap_drift.tap import TapDrift
+from tap_drift.tap import EXIT_SECONDS, TapDrift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,17 +44,19 @@ slow = pytest.mark.slow
 class TapProcess:
     """The command `tap-drift` as a process that can be interrupted."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have defaults
         self,
         drift: FakeDrift,
         folder: Path,
         *streams: str,
         page_size: int,
         state: dict[str, Any] | None = None,
+        python: tuple[str, ...] = ("-m", "tap_drift"),
+        stdout: int = subprocess.PIPE,
     ) -> None:
         (folder / "state.json").write_text(json.dumps(state or {}))
         (folder / "catalog.json").write_text(json.dumps(catalog(*streams)))
-        command = [sys.executable, "-m", "tap_drift", "--config=ENV"]
+        command = [sys.executable, *python, "--config=ENV"]
         self.drift = drift
         self.process = subprocess.Popen(
             [*command, "--state=state.json", "--catalog=catalog.json"],
@@ -64,7 +68,7 @@ class TapProcess:
                 "TAP_DRIFT_PAGE_SIZE": str(page_size),
                 "TAP_DRIFT_LOOKBACK_SECONDS": "0",
             },
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -252,6 +256,63 @@ def test_signal_before_the_state_is_loaded_writes_nothing(
         TapDrift(config=config, state=state, message_writer=messages)
     assert end.value.code == 143
     assert messages.all == []
+
+
+# While standard output is not read
+
+
+@contextmanager
+def blocked_run(
+    drift: FakeDrift, folder: Path, exit_seconds: float
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a run that waits for its reader, because the pipe cannot hold the page being written.
+
+    Args:
+        drift: The server.
+        folder: Where its files are written.
+        exit_seconds: Seconds that the run may take after a signal.
+    """
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    code = (
+        "from tap_drift import __main__, tap",
+        f"tap.EXIT_SECONDS = {exit_seconds}",
+        "__main__.main()",
+    )
+    python = ("-c", "\n".join(code))
+    run = TapProcess(
+        drift, folder, "conversations", page_size=100, python=python, stdout=write_end
+    ).process
+    os.close(write_end)
+    try:
+        with os.fdopen(read_end, "rb", buffering=0) as pipe:
+            assert b"SCHEMA" in pipe.readline()
+            assert pipe.read(1)
+            yield run
+    finally:
+        run.kill()
+        run.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=slow)])
+def test_signal_ends_a_run_whose_output_is_not_read(
+    number: signal.Signals, drift: FakeDrift, tmp_path: Path
+) -> None:
+    with blocked_run(drift, tmp_path, exit_seconds=0.1) as run:
+        run.send_signal(number)
+        assert run.wait(30) == 128 + number
+
+
+def test_second_signal_ends_such_a_run_at_once(drift: FakeDrift, tmp_path: Path) -> None:
+    """The signals differ, because two pending signals of a kind count as one."""
+    with blocked_run(drift, tmp_path, exit_seconds=3600) as run:
+        run.send_signal(signal.SIGTERM)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
+
+
+def test_signal_has_seconds_to_end_a_run() -> None:
+    assert 2 <= EXIT_SECONDS <= 8
 
 
 # With streams that are requested per conversation

@@ -26,6 +26,7 @@ KEYS = {
     "conversation_details": {"id"},
     "conversation_stats": {"status"},
     "conversations": {"id"},
+    "failed_items": {"stream", "id"},
     "landing_pages": {"playbookId", "landingPageUrl"},
     "meetings": {"slug"},
     "messages": {"id"},

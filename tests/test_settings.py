@@ -46,6 +46,8 @@ def errors(config: dict[str, Any], **options: Any) -> list[str]:
         ("lookback_seconds", -1, "an integer of at least 0"),
         ("concurrency", 0, "an integer from 1 to 32"),
         ("concurrency", 33, "an integer from 1 to 32"),
+        ("max_failed_items", -1, "an integer of at least 0"),
+        ("max_failed_items", "all", "an integer of at least 0"),
         ("request_timeout", 0, "an integer of at least 1"),
         ("request_timeout", "60", "an integer of at least 1"),
         ("api_url", "api.drift.com", "an http:// or https:// URL"),
@@ -97,6 +99,14 @@ def test_oauth_settings_replace_the_token() -> None:
     assert TapDrift(config=dict(OAUTH))
 
 
+def test_oauth_and_shards_exclude_each_other() -> None:
+    shards = {"shard_count": 2, "shard_index": 1}
+    [message] = errors(OAUTH | shards)
+    assert message.startswith("An OAuth app cannot be used with `shard_count`")
+    assert TapDrift(config=VALID | OAUTH | shards)
+    assert TapDrift(config=OAUTH | {"shard_count": 1})
+
+
 def test_each_error_is_reported_once() -> None:
     invalid = {"page_size": 0, "statuses": ["x", "y"], "api_url": "?"}
     assert [message.split("`")[1] for message in errors(invalid)] == [
@@ -146,6 +156,7 @@ def test_every_setting_can_be_an_environment_variable(monkeypatch: pytest.Monkey
         "TAP_DRIFT_CONCURRENCY": "4",
         "TAP_DRIFT_SHARD_COUNT": "4",
         "TAP_DRIFT_SHARD_INDEX": "3",
+        "TAP_DRIFT_MAX_FAILED_ITEMS": "5",
         "TAP_DRIFT_REQUEST_TIMEOUT": "5",
         "TAP_DRIFT_API_URL": "http://127.0.0.1:1",
         "TAP_DRIFT_USER_AGENT": "acme",
@@ -166,6 +177,7 @@ def test_every_setting_can_be_an_environment_variable(monkeypatch: pytest.Monkey
         "concurrency": 4,
         "shard_count": 4,
         "shard_index": 3,
+        "max_failed_items": 5,
         "request_timeout": 5,
         "api_url": "http://127.0.0.1:1",
         "user_agent": "acme",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_drift import FakeDrift
+from faults import answer
 from runs import catalog
 from singer_sdk.testing import get_tap_test_class
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 # The SDK needs the settings when this module is imported, so the port is open from then on.
 DRIFT = FakeDrift()
-CONFIG = {"access_token": DRIFT.token, "api_url": DRIFT.url}
+# The stream `failed_items` has a record.
+DRIFT.faults_by_path[f"{DRIFT.conversation_ids()[5]}/messages"] = answer(400)
+CONFIG = {"access_token": DRIFT.token, "api_url": DRIFT.url, "max_failed_items": 1}
 StandardTests: Any = get_tap_test_class(
     TapDrift, config=CONFIG, parse_env_config=False, catalog=catalog()
 )
@@ -59,7 +62,7 @@ def test_discover_needs_no_configuration() -> None:
 def test_discover_ignores_invalid_settings() -> None:
     settings = {"concurrency": "many", "request_timeout": None, "page_size": 0}
     streams = TapDrift(config=settings, validate_config=False).catalog_dict["streams"]
-    assert len(streams) == 13
+    assert len(streams) == 14
 
 
 def test_about_needs_no_configuration_and_marks_secrets() -> None:

@@ -28,6 +28,9 @@ class ConfiguredStreams(NamedTuple):
     full_refresh: frozenset[str]
     """Names of the streams with sync mode `full_refresh`."""
 
+    unknown: list[str]
+    """Names of the streams that the source does not have."""
+
     def singer_catalog(self, tap: TapDrift) -> dict[str, Any]:
         """Return the tap's Singer catalog with only these streams selected."""
         catalog = tap.catalog_dict
@@ -36,7 +39,9 @@ class ConfiguredStreams(NamedTuple):
             root["metadata"]["selected"] = stream["tap_stream_id"] in self.generation_ids
         return catalog
 
-    def singer_state(self, stream_states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    def singer_state(
+        self, stream_states: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> dict[str, Any]:
         """Convert Airbyte's state to Singer state.
 
         A full refresh ignores its state, except to resume an interrupted refresh. It resumes only
@@ -44,15 +49,13 @@ class ConfiguredStreams(NamedTuple):
         interrupted sync emitted.
 
         Args:
-            stream_states: Airbyte's state messages of type STREAM.
+            stream_states: Name and state of each stream, as `parse_states` returns them.
         """
         bookmarks: dict[str, Any] = {}
-        for message in stream_states:
-            stream = message.get("stream") or {}
-            name = (stream.get("stream_descriptor") or {}).get("name")
+        for name, stream_state in stream_states:
             if name not in self.generation_ids:
                 continue
-            state = dict(stream.get("stream_state") or {})
+            state = dict(stream_state)
             generation_id = state.pop(GENERATION_ID, None)
             is_same_generation = (
                 generation_id is not None and generation_id == self.generation_ids[name]
@@ -93,25 +96,66 @@ def parse_configured_catalog(
     """Parse a ConfiguredCatalog.
 
     Raises:
-        ConfigValidationError: If it is malformed or has a stream that is not in `known_streams`.
+        ConfigValidationError: If it is malformed.
     """
     try:
-        entries = {entry["stream"]["name"]: entry for entry in catalog["streams"]}
+        entries = {_text(entry["stream"]["name"]): entry for entry in catalog["streams"]}
         modes = {name: SyncMode(entry["sync_mode"]) for name, entry in entries.items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ConfigValidationError(
             "The file given as --catalog is not a ConfiguredCatalog: it must be an object with "
             "`streams`, a list of objects with `stream` and `sync_mode`."
         ) from None
-    unknown = sorted(set(entries) - set(known_streams))
-    if unknown:
-        raise ConfigValidationError(
-            f"The catalog has streams that this source does not have: {', '.join(unknown)}. Run "
-            "`discover` again and remove them from the catalog."
-        )
-    full_refresh = frozenset(name for name, mode in modes.items() if mode is SyncMode.full_refresh)
+    known = set(known_streams)
+    unknown = sorted(set(entries) - known)
+    entries = {name: entry for name, entry in entries.items() if name in known}
+    full_refresh = frozenset(name for name in entries if modes[name] is SyncMode.full_refresh)
     generation_ids = {
         name: entry.get(GENERATION_ID) if name in full_refresh else None
         for name, entry in entries.items()
     }
-    return ConfiguredStreams(generation_ids, full_refresh)
+    return ConfiguredStreams(generation_ids, full_refresh, unknown)
+
+
+def parse_states(messages: object) -> list[tuple[str, Mapping[str, Any]]]:
+    """Parse the state messages of earlier syncs: STREAM, GLOBAL, or LEGACY with a Singer state.
+
+    Returns:
+        Name and state of each stream.
+
+    Raises:
+        ConfigValidationError: If they have another form.
+    """
+    try:
+        return [state for message in _as_list(messages) for state in _stream_states(message)]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ConfigValidationError(
+            "The file given as --state is not a list of Airbyte state messages, as earlier syncs "
+            "wrote them."
+        ) from None
+
+
+def _as_list(messages: object) -> list[Any]:
+    """Return the messages; some platforms give `{}` as the empty state, or one message alone."""
+    if isinstance(messages, list):
+        return messages
+    return [messages] if messages else []
+
+
+def _stream_states(message: dict[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    if message.get("type") == "LEGACY" or "data" in message:
+        singer_state = message.get("data") or {"bookmarks": {}}
+        for name, state in singer_state["bookmarks"].items():
+            yield name, dict(state)
+        return
+    is_global = message.get("type") == "GLOBAL" or "global" in message
+    streams = message["global"]["stream_states"] if is_global else [message["stream"]]
+    for stream in streams:
+        name = _text(stream["stream_descriptor"]["name"])
+        yield name, dict(stream.get("stream_state") or {})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

@@ -22,14 +22,16 @@ from airbyte_protocol_dataclasses.models import (
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError
 from typing_extensions import override
 
-from tap_drift.airbyte.catalog import airbyte_catalog, parse_configured_catalog
+from tap_drift.airbyte.catalog import airbyte_catalog, parse_configured_catalog, parse_states
 from tap_drift.airbyte.spec import specification, tap_settings, with_refresh_token
 from tap_drift.airbyte.writer import AirbyteLogHandler, AirbyteWriter
 from tap_drift.cli import ErrorReportingCommand, run_as_process
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import (
+    FailedItemsError,
     RequestRefusedError,
     StreamsFailedError,
+    TokenNotSavedError,
     TokenRefusedError,
     is_output_error,
     user_messages,
@@ -39,9 +41,25 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_drift.streams.base import DriftStream
+    from tap_drift.api.auth import TokenStore
 
 _JSON_TYPES: dict[type, str] = {dict: "object", list: "array"}
+
+
+class ControlMessageTokenStore:
+    """Keeps the refresh token in Airbyte's configuration, by CONTROL messages."""
+
+    def __init__(self, config: dict[str, Any], writer: AirbyteWriter) -> None:
+        self._config = config
+        self._writer = writer
+
+    def check(self, used: str) -> None:
+        """Do nothing: a CONTROL message can always be written."""
+
+    def save(self, used: str, new: str) -> None:  # noqa: ARG002 - the message has all settings
+        """Write the configuration with the new token."""
+        self._config = with_refresh_token(self._config, new)
+        self._writer.write_control(self._config)
 
 
 class SourceDrift(TapDrift):
@@ -53,10 +71,10 @@ class SourceDrift(TapDrift):
         self._airbyte_config = dict(config)
         super().__init__(config=tap_settings(config), message_writer=writer, **kwargs)
 
+    @property
     @override
-    def save_refresh_token(self, used: str, new: str) -> None:
-        self._airbyte_config = with_refresh_token(self._airbyte_config, new)
-        self.message_writer.write_control(self._airbyte_config)
+    def token_store(self) -> TokenStore:
+        return ControlMessageTokenStore(self._airbyte_config, self.message_writer)
 
     @override  # type: ignore[misc] # final in the SDK; TapDrift overrides it too
     def sync_all(self) -> None:
@@ -67,17 +85,16 @@ class SourceDrift(TapDrift):
         Raises:
             StreamsFailedError: At the end, if any stream has failed.
         """
-        ran_all = False
+        ran_all, failures = False, dict[str, Exception]()
         try:
             super().sync_all()
             ran_all = True
-        except StreamsFailedError:
-            ran_all = True
+        except StreamsFailedError as error:
+            ran_all, failures = True, error.failures
             raise
         finally:
             for name in self.message_writer.started_streams:
-                failure = cast("DriftStream", self.streams[name]).failure
-                is_complete = ran_all and failure is None
+                is_complete = ran_all and name not in failures
                 self.message_writer.write_final_status(name, is_complete=is_complete)
 
 
@@ -163,7 +180,8 @@ def read(config: str, catalog: str, state: str | None) -> None:
     # The Singer catalog and state are arguments of the tap and need its list of streams.
     discovered = SourceDrift(airbyte_config, writer, validate_config=False)
     configured = parse_configured_catalog(_read_json(catalog, dict), discovered.streams)
-    singer_state = configured.singer_state(_read_stream_states(state))
+    states = parse_states(_read_json(state, dict, list)) if state else []
+    singer_state = configured.singer_state(states)
     writer.start_sync(configured, singer_state)
     tap = SourceDrift(
         airbyte_config,
@@ -171,7 +189,16 @@ def read(config: str, catalog: str, state: str | None) -> None:
         catalog=configured.singer_catalog(discovered),
         state=singer_state,
     )
+    for name in configured.unknown:
+        writer.write_error(
+            f"The catalog has a stream `{name}` that this source does not have. Run `discover` "
+            "again, and remove it from the catalog.",
+            FailureType.config_error,
+            name,
+        )
     tap.sync_all()
+    if configured.unknown:
+        sys.exit(1)
 
 
 def failure_type(error: Exception) -> FailureType:
@@ -185,9 +212,9 @@ def failure_type(error: Exception) -> FailureType:
         # A deleted item is skipped and fails no stream. A 404 that does means a wrong `api_url`.
         is_config_error = error.is_not_found or not error.rejects_request
         return FailureType.config_error if is_config_error else FailureType.system_error
-    if isinstance(error, (ConfigValidationError, TokenRefusedError)):
+    if isinstance(error, (ConfigValidationError, TokenNotSavedError, TokenRefusedError)):
         return FailureType.config_error
-    if isinstance(error, (FatalAPIError, requests.RequestException)):
+    if isinstance(error, (FailedItemsError, FatalAPIError, requests.RequestException)):
         return FailureType.transient_error
     return FailureType.system_error
 
@@ -196,12 +223,6 @@ def run() -> NoReturn:
     """Run the command and exit the process."""
     # PyAirbyte sends SIGTERM when it stops reading, and reports exit code 143 as a failure.
     run_as_process(source, exit_by_signal=True)
-
-
-def _read_stream_states(path: str | None) -> list[dict[str, Any]]:
-    """Read the state file; some platforms pass the object `{}` as the empty state."""
-    states = _read_json(path, dict, list) if path else []
-    return states if isinstance(states, list) else []
 
 
 def _read_json(path: str, *kinds: type) -> Any:  # noqa: ANN401 - JSON

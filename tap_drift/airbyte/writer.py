@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import UTC, datetime
-from threading import RLock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airbyte_protocol_dataclasses.models import (
@@ -78,7 +79,7 @@ class AirbyteWriter(MessageWriter):
         super().__init__(output)
         # Worker threads log with write(), which must not split a line of flush(). Reentrant, since
         # flush() may run the signal handler, which writes too.
-        self._output_lock = RLock()
+        self._output_lock = threading.RLock()
         self._records: Counter[str] = Counter()
         self._records_since_state: Counter[str] = Counter()
         self._states: dict[str, Any] = {}
@@ -162,7 +163,9 @@ class AirbyteWriter(MessageWriter):
 
     def write(self, message: AirbyteMessage) -> None:
         """Write a message immediately, before any buffered lines. Thread-safe."""
-        with self._output_lock:
+        # The signal handler runs in the main thread: it must not write into this line.
+        is_main = threading.current_thread() is threading.main_thread()
+        with self._output_lock, self.writing() if is_main else nullcontext():
             output = self._output or sys.stdout.buffer
             output.write(_line(message))
             output.flush()

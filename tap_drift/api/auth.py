@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 import requests
@@ -19,11 +19,18 @@ from typing_extensions import override
 from tap_drift.api.redaction import error_text
 from tap_drift.api.retry import is_transient_status, with_retries
 from tap_drift.cli import EXIT_LOCK
-from tap_drift.exceptions import TOKEN_REFUSED, TokenRefusedError
+from tap_drift.exceptions import (
+    TOKEN_REFUSED,
+    TokenRefusedError,
+    TokenUnavailableError,
+    user_messages,
+)
 from tap_drift.settings import OAUTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from tap_drift.api.retry import CircuitBreaker
 
 API_HOST = "https://driftapi.com"
 """Host of every endpoint but the listing of conversations (Drift's documentation)."""
@@ -39,6 +46,17 @@ REFRESH_MARGIN = 300.0
 _REFUSED = TOKEN_REFUSED | {HTTPStatus.BAD_REQUEST}
 
 logger = logging.getLogger("tap-drift")
+
+
+class TokenStore(Protocol):
+    """Keeps the rotated refresh token for the next run."""
+
+    def check(self, used: str) -> None:
+        """Raise `TokenNotSavedError` if a new token could not replace `used`."""
+
+    def save(self, used: str, new: str) -> None:
+        """Replace `used` by `new`, or log a warning."""
+
 
 # Other characters are invalid in a header, and the HTTP library's error would quote the token.
 _Token = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]+\Z")]
@@ -70,6 +88,10 @@ class Authenticator(AuthBase, ABC):
     @abstractmethod
     def token(self) -> str:
         """Return a valid access token."""
+
+    def is_current(self, request: requests.PreparedRequest) -> bool:
+        """Return whether a request was sent with the token that a new one would have."""
+        return request.headers["Authorization"] == f"Bearer {self.token()}"
 
     @abstractmethod
     def refresh(self, request: requests.PreparedRequest) -> bool:
@@ -110,18 +132,21 @@ class OAuthToken(Authenticator):
         self,
         config: Mapping[str, Any],
         session: requests.Session,
-        save: Callable[[str, str], None],
+        store: TokenStore,
+        breaker: CircuitBreaker,
     ) -> None:
         """Create an authenticator; the first token is requested when it is needed.
 
         Args:
             config: The tap's settings.
             session: Must not follow redirects.
-            save: Saves a refresh token; called with the used one and the new one.
+            store: Saves the rotated refresh token.
+            breaker: Knows whether Drift answers.
         """
         self._config = config
         self._session = session
-        self._save = save
+        self._store = store
+        self._breaker = breaker
         self._lock = Lock()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="token")
         self._refresh_token: str = config["refresh_token"].strip()
@@ -155,10 +180,14 @@ class OAuthToken(Authenticator):
         if self._failure:
             raise self._failure
         try:
-            tokens = with_retries(self._refresh_shielded, TOKEN_PATH, logger)
-        except FatalAPIError as error:
+            self._store.check(self._refresh_token)
+            tokens = with_retries(self._refresh_shielded, TOKEN_PATH, logger, self._breaker)
+        except TokenUnavailableError as error:
             self._failure = error
             raise
+        except FatalAPIError as error:
+            self._failure = TokenUnavailableError(" ".join(user_messages(error)))
+            raise self._failure from None
         seconds = tokens.expires_in
         lifetime = seconds if type(seconds) is int and seconds > 0 else DEFAULT_LIFETIME
         self._token = tokens.access_token
@@ -183,23 +212,27 @@ class OAuthToken(Authenticator):
             used, new = self._refresh_token, tokens.refresh_token or self._refresh_token
             if new != used:
                 self._refresh_token = new
-                self._save(used, new)
+                self._store.save(used, new)
         return tokens
 
 
 def create_authenticator(
-    config: Mapping[str, Any], session: requests.Session, save: Callable[[str, str], None]
+    config: Mapping[str, Any],
+    session: requests.Session,
+    store: TokenStore,
+    breaker: CircuitBreaker,
 ) -> Authenticator:
     """Create the authenticator for the settings: `access_token` if it is given, else OAuth.
 
     Args:
         config: The tap's settings; for discovery they may be empty.
         session: Used by OAuth; must not follow redirects.
-        save: Used by OAuth, as `OAuthToken` describes it.
+        store: Used by OAuth.
+        breaker: Used by OAuth.
     """
     if "access_token" in config or any(name not in config for name in OAUTH):
         return StaticToken(config.get("access_token", ""))
-    return OAuthToken(config, session, save)
+    return OAuthToken(config, session, store, breaker)
 
 
 def _parse_tokens(response: requests.Response) -> _Tokens:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from singer_sdk import metrics
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_drift.api.auth import API_HOST, create_authenticator
+from tap_drift.api.connections import DriftAdapter
 from tap_drift.api.rate_limit import RateLimiter
 from tap_drift.api.redaction import error_text, redirect_host
 from tap_drift.api.retry import (
@@ -26,12 +28,14 @@ from tap_drift.api.retry import (
 from tap_drift.exceptions import (
     TOKEN_REFUSED,
     RequestCancelledError,
+    RequestRefusedError,
     UnexpectedResponseError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tap_drift.api.auth import TokenStore
     from tap_drift.api.responses import Page
 
     Attempt = Callable[[requests.PreparedRequest], Page]
@@ -60,6 +64,9 @@ class RequestContext:
     cancelled: threading.Event
     """Set when the response is no longer needed: no further attempt is made."""
 
+    is_item: bool = False
+    """Whether it requests a single conversation or contact, which can be refused by itself."""
+
 
 class DriftSession(requests.Session):
     """A session that follows no redirect: it could send the token to another host."""
@@ -72,24 +79,26 @@ class DriftSession(requests.Session):
 class DriftClient:
     """Sends the requests of all streams and threads: one session, one token, one rate limit."""
 
-    def __init__(self, config: Mapping[str, Any], save: Callable[[str, str], None]) -> None:
+    def __init__(self, config: Mapping[str, Any], store: TokenStore) -> None:
         """Create a client; nothing is sent yet.
 
         Args:
             config: The tap's settings.
-            save: Saves an OAuth refresh token, as `OAuthToken` describes it.
+            store: Saves a rotated OAuth refresh token.
         """
         self.session = DriftSession()
-        connections = HTTPAdapter(pool_maxsize=int(config["concurrency"]))
-        self.session.mount("https://", connections)
-        self.session.mount("http://", connections)
-        self.authenticator = create_authenticator(config, self.session, save)
+        adapter = DriftAdapter(pool_maxsize=int(config["concurrency"]))
+        self.session.mount("https://", adapter)
+        self.session.mount("http://", adapter)
+        self.circuit_breaker = CircuitBreaker()
+        self.authenticator = create_authenticator(config, self.session, store, self.circuit_breaker)
         self.request_counts: Counter[str] = Counter()
         """Number of requests sent for each stream, failed ones included."""
 
         self._config = config
         self._rate_limiter = RateLimiter(int(config["concurrency"]))
-        self._circuit_breaker = CircuitBreaker()
+        self._item_refresh_lock = threading.Lock()
+        self._refreshed_in_vain = False
         self._transports: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._metrics = metrics.get_metrics_logger()
@@ -113,8 +122,10 @@ class DriftClient:
         def attempt(request: requests.PreparedRequest) -> Page:
             return self._attempt(request, context)
 
-        breaker = self._circuit_breaker
-        with breaker.watch(), explained_failure(context.path) as attempts:
+        breaker = self.circuit_breaker
+        # Other requests give up too early to show that Drift is unreachable.
+        watch = breaker.watch() if retry and not context.is_item else nullcontext()
+        with watch, explained_failure(context.path) as attempts:
             counted = attempts.counted(attempt)
             if not retry or breaker.is_open:
                 return counted(request)
@@ -138,14 +149,47 @@ class DriftClient:
     def _attempt(self, request: requests.PreparedRequest, context: RequestContext) -> Page:
         if context.cancelled.is_set():
             raise RequestCancelledError(f"The request for {context.path} was cancelled.")
-        response = self._send_once(request, context)
-        if response.status_code == HTTPStatus.UNAUTHORIZED and self.authenticator.refresh(request):
-            response = self._send_once(request, context)
-        context.validate(response)
+        started_at = time.monotonic()
+        response = self._send_with_valid_token(request, context)
         try:
-            return context.parse(response)
+            context.validate(response)
+            page = context.parse(response)
         except UnexpectedResponseError as error:
             raise RetriableAPIError(f"Drift sent {error}", response) from error
+        except RequestRefusedError:
+            self.circuit_breaker.on_refused()
+            raise
+        self.circuit_breaker.on_success(started_at)
+        return replace(page, size=len(response.content))
+
+    def _send_with_valid_token(
+        self, request: requests.PreparedRequest, context: RequestContext
+    ) -> requests.Response:
+        """Send a request; after a 401, refresh the token and send it again.
+
+        Drift answers 401 also for a contact that the token may not read. A refresh that did not
+        help is therefore the last one for single items.
+        """
+        response = self._send_once(request, context)
+        if response.status_code != HTTPStatus.UNAUTHORIZED:
+            return response
+        if not context.is_item:
+            return self._send_with_new_token(request, context) or response
+        with self._item_refresh_lock:
+            if self._refreshed_in_vain and self.authenticator.is_current(request):
+                return response
+            return self._send_with_new_token(request, context) or response
+
+    def _send_with_new_token(
+        self, request: requests.PreparedRequest, context: RequestContext
+    ) -> requests.Response | None:
+        """Refresh the token and send a request again; None if there is no other token."""
+        if not self.authenticator.refresh(request):
+            return None
+        response = self._send_once(request, context)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            self._refreshed_in_vain = True
+        return response
 
     def _send_once(
         self, request: requests.PreparedRequest, context: RequestContext
@@ -156,7 +200,7 @@ class DriftClient:
             request = self.authenticator(request)
             transport = self._transport(str(request.url))
             response = self.session.send(request, timeout=context.timeout, **transport)
-            self._circuit_breaker.on_response()
+            self.circuit_breaker.on_response()
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self._rate_limiter.on_throttled(sent_at, parse_retry_after(response))
             else:

@@ -9,7 +9,7 @@ from singer_sdk.exceptions import FatalAPIError
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
-from tap_drift.exceptions import PaginationLoopError
+from tap_drift.exceptions import EndlessPaginationError
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -22,6 +22,9 @@ MEETINGS_LIMIT = 1000
 """Maximum number of meetings in a response from Drift."""
 
 _ROUND = 100
+
+_MAX_WINDOWS = 100_000
+"""Number of time windows that are read; a million meetings need some thousands."""
 
 
 class PagePaginator(BaseAPIPaginator[str | None]):
@@ -83,11 +86,11 @@ class NextLinkPaginator(PagePaginator):
         """Move to the page of a query; None finishes.
 
         Raises:
-            PaginationLoopError: If that page was read before.
+            EndlessPaginationError: If that page was read before.
         """
         if query is not None:
             if self.has_visited(query):
-                raise PaginationLoopError(
+                raise EndlessPaginationError(
                     f"Pagination loop on {self._path}: page {self.count + 1} links to a page "
                     "already read, so not all rows could be read. Run again, and report it to "
                     "Drift's support if it persists."
@@ -103,16 +106,20 @@ class WindowPaginator(PagePaginator):
     is a multiple of 100 counts as truncated: Drift's limit is 1000, its default 100.
     """
 
-    def __init__(self, path: str, start: int, end: int) -> None:
-        """Create a paginator with one window.
+    def __init__(self, path: str, start: int, end: int, time_key: str) -> None:
+        """Create a paginator that begins with one window.
 
         Args:
             path: Path of the endpoint, for messages.
             start: Start of the window, epoch milliseconds.
             end: End of the window, epoch milliseconds, inclusive.
+            time_key: Name of the time that the window selects by.
         """
         super().__init__(path, _window_query(start, end))
         self._windows = [(start, end)]
+        self._time_key = time_key
+        self._is_halved = False
+        self._ignores_window = False
 
     @override
     def is_complete(self, page: Page) -> bool:
@@ -127,21 +134,41 @@ class WindowPaginator(PagePaginator):
                 f"{self._path} has {len(page.rows):,} or more rows in one millisecond ({start}), "
                 "and returns no more than that: not all rows could be read."
             )
-        return start == end or not page.rows or len(page.rows) % _ROUND > 0
+        self._is_halved = start < end and bool(page.rows) and len(page.rows) % _ROUND == 0
+        times = [row.get(self._time_key) for row in page.rows]
+        # One more at the end, as in the query.
+        is_inside = any(start <= time <= end + 1 for time in times if isinstance(time, int))
+        self._ignores_window = self._is_halved and not is_inside
+        return not self._is_halved or self._ignores_window
 
     @override
     def follow(self, page: Page) -> None:
-        """Move to the next window: a half of this one, if the page is not complete."""
-        is_complete = self.is_complete(page)
+        """Move to the next window: a half of this one, if the page was not complete.
+
+        Raises:
+            EndlessPaginationError: If smaller windows do not help.
+        """
+        if self._ignores_window:
+            raise EndlessPaginationError(
+                f"{self._path} returned only rows outside the time window of the request, so not "
+                "all rows could be read. Report it to Drift's support if it persists."
+            )
         start, end = self._windows.pop()
-        if not is_complete:
+        if self._is_halved:
             middle = (start + end) // 2
             self._windows += [(middle + 1, end), (start, middle)]
         self.move_to(_window_query(*self._windows[-1]) if self._windows else None)
+        if self._windows and self.count >= _MAX_WINDOWS:
+            raise EndlessPaginationError(
+                f"{self._path} has rows in more than {_MAX_WINDOWS:,} time windows, so not all "
+                "rows were read."
+            )
 
 
 def _window_query(start: int, end: int) -> str:
-    return urlencode({"min_start_time": start, "max_start_time": end, "limit": MEETINGS_LIMIT})
+    # Whether Drift excludes the end of the window is not documented: one millisecond more is read.
+    window = {"min_start_time": start, "max_start_time": end + 1, "limit": MEETINGS_LIMIT}
+    return urlencode(window)
 
 
 def _token_hash(query: str) -> int:

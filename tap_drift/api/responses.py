@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from tap_drift.api.redaction import error_text
 from tap_drift.exceptions import UnexpectedResponseError
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ class Page:
     is_truncated: bool = False
     """Whether the response says that there are more rows, but has no link to them."""
 
+    errors: str = ""
+    """Drift's error beside the rows of a successful response, on one line."""
+
+    size: int = 0
+    """Size of the response in bytes."""
+
     def __iter__(self) -> Iterator[Row]:
         """Iterate over the rows."""
         return iter(self.rows)
@@ -54,7 +61,10 @@ def parse_listing(response: requests.Response) -> Page:
     """
     body = _decode(response)
     rows = _rows(body.get("data") if isinstance(body, dict) else None, "`data`")
-    return Page(rows, _link_query(_object(body, "links").get("next"), "`links.next`"))
+    next_query = _link_query(_object(body, "links").get("next"), "`links.next`")
+    # An older page of Drift's documentation has `pagination` instead of `links`.
+    is_truncated = not next_query and bool(_object(body, "pagination").get("more"))
+    return Page(rows, next_query, is_truncated=is_truncated, errors=_errors(body, response))
 
 
 def parse_rows(response: requests.Response, key: str = "") -> Page:
@@ -67,10 +77,12 @@ def parse_rows(response: requests.Response, key: str = "") -> Page:
     Raises:
         UnexpectedResponseError: If the response has an unexpected shape.
     """
-    found = _data(_decode(response))
+    body = _decode(response)
+    found = _data(body)
     if key and isinstance(found, dict):
         found = found.get(key)
-    return Page(_rows(found, f"`data.{key}`" if key else "`data`"))
+    rows = _rows(found, f"`data.{key}`" if key else "`data`")
+    return Page(rows, errors=_errors(body, response))
 
 
 def parse_object(response: requests.Response) -> Page:
@@ -79,7 +91,8 @@ def parse_object(response: requests.Response) -> Page:
     Raises:
         UnexpectedResponseError: If the response has an unexpected shape.
     """
-    return Page(_rows([_data(_decode(response))], "`data`"))
+    body = _decode(response)
+    return Page(_rows([_data(body)], "`data`"), errors=_errors(body, response))
 
 
 def parse_messages(response: requests.Response) -> Page:
@@ -94,11 +107,12 @@ def parse_messages(response: requests.Response) -> Page:
     rows = _rows(_object(body, "data").get("messages"), "`data.messages`")
     pagination = _object(body, "pagination")
     next_page, more = pagination.get("next"), pagination.get("more")
+    errors = _errors(body, response)
     if more is False or next_page in (None, ""):
-        return Page(rows, is_truncated=bool(more))
+        return Page(rows, is_truncated=bool(more), errors=errors)
     if type(next_page) not in {int, str}:
         raise UnexpectedResponseError("a `pagination.next` that is not a page number")
-    return Page(rows, urlencode({"next": next_page}))
+    return Page(rows, urlencode({"next": next_page}), errors=errors)
 
 
 def parse_accounts(response: requests.Response) -> Page:
@@ -107,10 +121,12 @@ def parse_accounts(response: requests.Response) -> Page:
     Raises:
         UnexpectedResponseError: If the response has an unexpected shape.
     """
-    data = _object(_decode(response), "data")
+    body = _decode(response)
+    data = _object(body, "data")
     rows, total = _rows(data.get("accounts"), "`data.accounts`"), data.get("total")
     next_query = _link_query(data.get("next"), "`data.next`")
-    return Page(rows, next_query, total if type(total) is int else None)
+    total = total if type(total) is int else None
+    return Page(rows, next_query, total, errors=_errors(body, response))
 
 
 def parse_counts(response: requests.Response) -> Page:
@@ -119,22 +135,33 @@ def parse_counts(response: requests.Response) -> Page:
     Raises:
         UnexpectedResponseError: If the response has an unexpected shape.
     """
-    counts = _object(_data(_decode(response)), "conversationCount")
+    body = _decode(response)
+    counts = _object(_data(body), "conversationCount")
     if not counts:
         raise UnexpectedResponseError("JSON without a `conversationCount`")
-    return Page([{"status": status, "conversationCount": n} for status, n in counts.items()])
+    rows = [{"status": status, "conversationCount": n} for status, n in counts.items()]
+    return Page(rows, errors=_errors(body, response))
 
 
 def parse_text(response: requests.Response) -> Page:
-    """Parse a transcript in plain text: one row, with the text in `transcript`.
+    """Parse a transcript, in plain text or as `{"data": text}`: one row, in `transcript`.
 
     Raises:
-        UnexpectedResponseError: If it is a web page, such as a proxy's.
+        UnexpectedResponseError: If it is a web page, such as a proxy's, or any other JSON object,
+            such as an error.
     """
-    text = response.content.decode("utf-8", "replace")
+    text, errors = response.content.decode("utf-8", "replace"), ""
+    if _is_json_object(text):
+        body = _decode(response)
+        errors = _errors(body, response)
+        found = _data(body)
+        if not isinstance(found, str):
+            cause = f": {errors}" if errors else ""
+            raise UnexpectedResponseError(f"JSON without a transcript in `data`{cause}")
+        text = found
     if text.lstrip().lower().startswith(("<!doctype", "<html")):
         raise UnexpectedResponseError("a web page instead of a transcript")
-    return Page([{"transcript": text}])
+    return Page([{"transcript": text}], errors=errors)
 
 
 def _decode(response: requests.Response) -> object:
@@ -160,6 +187,19 @@ def _replace_surrogates(value: object) -> object:
             _replace_surrogates(name): _replace_surrogates(item) for name, item in value.items()
         }
     return value
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return text.lstrip().startswith("{") and isinstance(json.loads(text), dict)
+    except (RecursionError, ValueError):
+        return False
+
+
+def _errors(body: object, response: requests.Response) -> str:
+    if not isinstance(body, dict) or not (body.get("errors") or body.get("error")):
+        return ""
+    return error_text(response) or "without type or message"
 
 
 def _data(body: object) -> object:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from contextlib import contextmanager
 from email.utils import formatdate, parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from itertools import count
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import backoff
 import requests
@@ -42,18 +44,30 @@ MAX_RETRY_AFTER = 300.0
 """Longest wait, in seconds, for one `Retry-After`; the request is then sent again."""
 
 MAX_RETRY_AFTER_TOTAL = 7200.0
-"""Seconds after which further `Retry-After` waits count as failure."""
+"""Seconds without an accepted request after which `Retry-After` waits count as failure."""
+
+ITEM_RETRIES, ITEM_SECONDS = 5, 60.0
+"""Retries of a request for a single item; fewer if they take longer than these seconds."""
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Longest wait after each failure; the last one repeats."""
 
 
+_TRANSIENT_STATUSES = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
 def is_transient_status(status: int) -> bool:
-    """Return whether a response with this status is retried: 429, and 500 or higher."""
-    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    """Return whether a status is worth a retry: 408, 425, 429, and 500 or higher."""
+    return status in _TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def with_retries(call: Callable[[], T], path: str, logger: logging.Logger) -> T:
+def with_retries(
+    call: Callable[[], T], path: str, logger: logging.Logger, breaker: CircuitBreaker
+) -> T:
     """Call until it succeeds, with the default waits; log each retry.
 
     Raises:
@@ -64,7 +78,11 @@ def with_retries(call: Callable[[], T], path: str, logger: logging.Logger) -> T:
         logger.warning(*retry_message(path, details))
 
     retried = backoff.on_exception(
-        wait_times, TRANSIENT_ERRORS, jitter=None, on_backoff=log_retry, logger=None
+        partial(wait_times, breaker),
+        TRANSIENT_ERRORS,
+        jitter=None,
+        on_backoff=log_retry,
+        logger=None,
     )
     with explained_failure(path) as attempts:
         return retried(attempts.counted(call))()
@@ -77,12 +95,15 @@ def retry_message(path: str, details: Details) -> tuple[str, str, str, float]:
 
 
 class Attempts:
-    """Counts the attempts of one request, and keeps the cause of the last failure."""
+    """Counts the attempts of one request, and keeps the last failures."""
 
     def __init__(self) -> None:
         self.count = 0
         self.cause = ""
-        self._started = time.monotonic()
+        self.status: int | None = None
+        """Status of the response to the last attempt; None if there was none."""
+        self.started = time.monotonic()
+        self.failed_at = self.previously_failed_at = self.started
 
     def counted(self, call: Callable[P, T]) -> Callable[P, T]:
         """Return a function that counts each call."""
@@ -94,14 +115,18 @@ class Attempts:
             except TRANSIENT_ERRORS as error:
                 # Read here, because `backoff` replaces the context of the error that it raises.
                 self.cause = root_cause(error)
+                self.status = getattr(getattr(error, "response", None), "status_code", None)
+                self.previously_failed_at, self.failed_at = self.failed_at, time.monotonic()
                 raise
 
         return attempt
 
-    @property
-    def minutes(self) -> float:
-        """Minutes since the first attempt."""
-        return (time.monotonic() - self._started) / 60
+    def describe(self, path: str) -> str:
+        """Return what failed, how often, and why."""
+        if self.count == 1:
+            return f"{path} failed: {self.cause}."
+        elapsed = _duration(time.monotonic() - self.started)
+        return f"{path} failed for {elapsed}, {self.count} attempts; last error: {self.cause}."
 
 
 @contextmanager
@@ -115,36 +140,77 @@ def explained_failure(path: str) -> Iterator[Attempts]:
     try:
         yield attempts
     except TRANSIENT_ERRORS:
-        if attempts.count == 1:
-            raise RetriesExhaustedError(f"{path} failed: {attempts.cause}.") from None
         raise RetriesExhaustedError(
-            f"{path} failed for {attempts.minutes:.0f} minutes, {attempts.count} attempts; last "
-            f"error: {attempts.cause}. Nothing is lost: run again when Drift is reachable."
+            attempts.describe(path),
+            attempts=attempts.count,
+            status=attempts.status,
+            failed_before=attempts.previously_failed_at,
         ) from None
 
 
-def wait_times() -> Generator[float, Exception, None]:
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004
+
+
+def wait_times(breaker: CircuitBreaker) -> Generator[float, Any, None]:
     """Generate the wait after each failure of one request, in seconds.
 
     A wait generator of the library `backoff`: primed with `next`, it is sent each failure and
-    yields the wait; when it ends, the request is given up. Waits that Drift requests with
-    `Retry-After` do not count towards `MAX_RETRY_SECONDS`, up to `MAX_RETRY_AFTER_TOTAL`. Waits
-    are random within bounds, so that clients spread out.
+    yields the wait; when it ends, the request is given up. It ends after `MAX_RETRY_SECONDS` of
+    failure. A 429 is not the request's failure while Drift accepts others, and waits that Drift
+    requests with `Retry-After` do not count, up to `MAX_RETRY_AFTER_TOTAL`. Waits are random
+    within bounds, so that clients spread out.
     """
     failure = yield 0.0
-    first = time.monotonic()
-    deadline = first + MAX_RETRY_SECONDS
+    deadline = (first := time.monotonic()) + MAX_RETRY_SECONDS
     for failures in count():
-        requested = parse_retry_after(getattr(failure, "response", None))
-        if requested and time.monotonic() < first + MAX_RETRY_AFTER_TOTAL:
-            wait = requested + random.uniform(0.0, 1.0)  # noqa: S311 - jitter, no secret
+        now = time.monotonic()
+        wait = parse_retry_after(getattr(failure, "response", None))
+        accepted = max(first, breaker.accepted_at)
+        if wait and now < accepted + MAX_RETRY_AFTER_TOTAL:
+            wait += random.uniform(0.0, 1.0)  # noqa: S311 - jitter, no secret
             deadline += wait
         else:
-            if time.monotonic() >= deadline and failures >= len(BACKOFF_SECONDS):
+            if _is_throttled(failure):
+                deadline = max(deadline, accepted + MAX_RETRY_SECONDS)
+            if now >= deadline and failures >= len(BACKOFF_SECONDS):
                 return
-            longest = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-            wait = random.uniform(longest / 2, longest)  # noqa: S311 - as above
+            wait = _backoff(failures)
         failure = yield wait
+
+
+def item_wait_times(breaker: CircuitBreaker) -> Generator[float, Any, None]:
+    """Generate the waits for a request for a single item, which gives up sooner.
+
+    It ends after `ITEM_RETRIES`, or after `ITEM_SECONDS`, of failures that are not 429: these
+    wait as `wait_times` does.
+    """
+    patient = wait_times(breaker)
+    next(patient)
+    failure = yield 0.0
+    first, failures = time.monotonic(), 0
+    while True:
+        if _is_throttled(failure):
+            try:
+                wait = patient.send(failure)
+            except StopIteration:
+                return
+        else:
+            if failures >= ITEM_RETRIES or (failures and time.monotonic() - first >= ITEM_SECONDS):
+                return
+            wait = _backoff(failures)
+            failures += 1
+        failure = yield wait
+
+
+def _backoff(failures: int) -> float:
+    longest = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, no secret
+
+
+def _is_throttled(failure: Exception) -> bool:
+    response = getattr(failure, "response", None)
+    return response is not None and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def parse_retry_after(response: requests.Response | None) -> float:
@@ -171,15 +237,20 @@ def _seconds_until(http_date: str, response: requests.Response) -> float:
 
 
 class CircuitBreaker:
-    """Stops retries after a request used up its retries while Drift answered no request.
+    """Knows whether Drift answers, from all responses of a run.
 
-    While the breaker is open, each request is sent once. Any response closes it.
+    It opens when a request has exhausted its retries while Drift answered nothing at all. While it
+    is open, each request is sent once. Any response closes it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._responses = 0
         self._is_open = False
+        self.accepted_at = -math.inf
+        """When Drift last accepted a request, or refused one for good; monotonic seconds."""
+        self.success_started_at = -math.inf
+        """When the last request was started that Drift has accepted; monotonic seconds."""
 
     @property
     def is_open(self) -> bool:
@@ -191,6 +262,20 @@ class CircuitBreaker:
         with self._lock:
             self._responses += 1
             self._is_open = False
+
+    def on_success(self, started_at: float) -> None:
+        """Note a response of the expected form.
+
+        Args:
+            started_at: When the request was started; monotonic seconds.
+        """
+        with self._lock:
+            self.accepted_at = time.monotonic()
+            self.success_started_at = max(self.success_started_at, started_at)
+
+    def on_refused(self) -> None:
+        """Note a refusal that is worth no retry."""
+        self.accepted_at = time.monotonic()
 
     @contextmanager
     def watch(self) -> Iterator[None]:

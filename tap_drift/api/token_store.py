@@ -9,7 +9,7 @@ import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tap_drift.exceptions import TokenNotSavedError
 
@@ -18,52 +18,88 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-drift")
 
+_BYTE_ORDER_MARK = "\ufeff"
 
-def save_refresh_token(sources: Sequence[str], used: str, new: str) -> None:
-    """Replace the used refresh token in the settings file by the new one, or log a warning.
 
-    Args:
-        sources: Values of `--config`.
-        used: The refresh token that is no longer valid.
-        new: The refresh token for the next run.
-    """
-    try:
-        _replace_token(_settings_file(sources), used, new)
-    except (TokenNotSavedError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        logger.warning(
-            "The new `refresh_token` cannot be saved: %s. The old one is no longer valid: "
-            "authorize the app again before the next run, or use the `access_token` of a private "
-            "app, which does not expire.",
-            reason,
-        )
+class ConfigFileTokenStore:
+    """Keeps the refresh token in the `--config` file."""
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        """Create a store.
+
+        Args:
+            sources: Values of `--config`.
+        """
+        self._sources = sources
+
+    def check(self, used: str) -> None:
+        """Check that a new token could replace the used one, before one is requested.
+
+        Raises:
+            TokenNotSavedError: If it could not.
+        """
+        try:
+            path = _settings_file(self._sources)
+            _read_config(path, used)
+            _check_writable(path)
+        except (TokenNotSavedError, OSError) as error:
+            raise TokenNotSavedError(
+                f"The new `refresh_token` could not be saved: {_reason(error)}. No token was "
+                "requested, so the one in the settings is still valid. Use one writable --config "
+                "file with all settings, or the `access_token` of a private app."
+            ) from None
+
+    def save(self, used: str, new: str) -> None:
+        """Replace the used token by the new one, or log a warning."""
+        try:
+            path = _settings_file(self._sources)
+            text, config = _read_config(path, used)
+            indent = re.match(r"\s*\{\s*\n([ \t]+)", text.removeprefix(_BYTE_ORDER_MARK))
+            changed = json.dumps(
+                config | {"refresh_token": new}, indent=indent and indent[1], ensure_ascii=False
+            )
+            mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
+            _write_atomically(path, mark + changed + text[len(text.rstrip()) :])
+        except (TokenNotSavedError, OSError) as error:
+            logger.warning(
+                "The new `refresh_token` could not be saved: %s. The old one is no longer valid: "
+                "authorize the app again before the next run.",
+                _reason(error),
+            )
+
+
+def _reason(error: TokenNotSavedError | OSError) -> str:
+    return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
 
 def _settings_file(sources: Sequence[str]) -> Path:
     if "MELTANO_EXTRACTOR_NAME" in os.environ:
         raise TokenNotSavedError("Meltano writes the settings file again for each run")
     if len(sources) != 1 or not Path(sources[0]).is_file():
-        raise TokenNotSavedError("one --config file with all settings is needed for that")
+        raise TokenNotSavedError("that needs one --config file with all settings")
     return Path(sources[0]).resolve()  # replace the file, not a link to it
 
 
-def _replace_token(path: Path, used: str, new: str) -> None:
-    """Change one setting; the file has either the old content or the new one at any moment."""
-    text = path.read_text(encoding="utf-8")
-    with path.open("r+b"):
-        pass  # checks write permission: os.replace() would succeed on a read-only file
+def _read_config(path: Path, used: str) -> tuple[str, dict[str, Any]]:
+    """Return text and content of the settings file, if it still has the used token."""
     try:
-        config = json.loads(text)
+        text = path.read_text(encoding="utf-8")
+        config = json.loads(text.removeprefix(_BYTE_ORDER_MARK))
         is_current = config["refresh_token"].strip() == used
     except (AttributeError, KeyError, TypeError, ValueError):
         is_current = False
     if not is_current:
         raise TokenNotSavedError("the --config file has another one by now")
-    indent = re.match(r"\s*\{\s*\n([ \t]+)", text)
-    changed = json.dumps(
-        config | {"refresh_token": new}, indent=indent and indent[1], ensure_ascii=False
-    )
-    _write_atomically(path, changed + text[len(text.rstrip()) :])
+    return text, config
+
+
+def _check_writable(path: Path) -> None:
+    """Check file and folder: os.replace() would succeed on a read-only file."""
+    with path.open("r+b"):
+        pass
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    Path(name).unlink()
 
 
 def _write_atomically(path: Path, text: str) -> None:

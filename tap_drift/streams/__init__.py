@@ -9,6 +9,7 @@ from tap_drift.streams.conversation_children import (
     TranscriptsStream,
 )
 from tap_drift.streams.conversations import ConversationsStream
+from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.streams.people import (
     ContactAttributesStream,
     MeetingsStream,
@@ -32,5 +33,6 @@ STREAMS: tuple[type[DriftStream], ...] = (
     PlaybooksStream,
     LandingPagesStream,
     ConversationStatsStream,
+    FailedItemsStream,
 )
 """All streams, in the order of the catalog."""

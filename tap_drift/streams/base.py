@@ -66,14 +66,19 @@ class DriftStream(IsolatedStream):
     parse: Callable[[requests.Response], Page] = staticmethod(parse_rows)
     """Parses a response; raises `UnexpectedResponseError` for an unexpected shape."""
 
+    is_item: ClassVar[bool] = False
+    """Whether a request is for a single conversation or contact."""
+
     first_params: ClassVar[dict[str, Any]] = {}
     """Query parameters of the first page; other pages use the query of their link."""
 
     def __init__(self, tap: Tap, client: DriftClient) -> None:
         super().__init__(tap)
         self.client = client
-        # The declared keys: a catalog can change `primary_keys` later.
-        self._converter = RecordConverter(self.name, self.schema, self.primary_keys)
+        # Drift's keys, before a catalog chooses others.
+        self._converter = RecordConverter(
+            self.name, self.schema, self.primary_keys, warn=self.warn_once
+        )
 
     @cached_property
     def shard(self) -> Shard:
@@ -176,7 +181,7 @@ class DriftStream(IsolatedStream):
 
     @override
     def backoff_wait_generator(self) -> Generator[float, Any, None]:
-        return wait_times()
+        return wait_times(self.client.circuit_breaker)
 
     @override
     def backoff_max_tries(self) -> int:
@@ -218,8 +223,12 @@ class DriftStream(IsolatedStream):
             parse=self.parse_response,
             retry=self.request_decorator,
             cancelled=self.cancelled,
+            is_item=self.is_item,
         )
-        return self.client.send(prepared, request_context, retry=retry)
+        page = self.client.send(prepared, request_context, retry=retry)
+        if page.errors:
+            self.warn_once(f"Drift reports an error beside the rows of {self.path}: {page.errors}")
+        return page
 
     def pages(self, context: Context | None = None) -> Iterator[Page]:
         """Request all pages, each when it is needed."""
@@ -252,6 +261,7 @@ class DriftStream(IsolatedStream):
         """
         self._converter.check_keys(rows)
         self._converter.convert_times(rows)
+        self._converter.complete(rows)
         return rows
 
     # State, for streams that follow the listing

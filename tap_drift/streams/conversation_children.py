@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from tap_drift.api.responses import parse_messages, parse_object, parse_text
+from tap_drift.exceptions import ItemFailedError
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.per_conversation import PerConversationStream
+from tap_drift.streams.per_conversation import Item, PerConversationStream
 from tap_drift.sync.dedupe import DiskBackedSet
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
+
+    from tap_drift.sync.shards import Shard
 
 
 class ConversationChildStream(PerConversationStream):
@@ -23,8 +26,16 @@ class ConversationChildStream(PerConversationStream):
     scope = "conversation_read"
 
     @override
-    def context_of(self, record: Record) -> dict[str, Any]:
-        return {"conversationId": record["id"]}
+    def item_of(self, record: Record) -> Item:
+        return self.item(record["id"])
+
+    @override
+    def item(self, item_id: int) -> Item:
+        return Item(item_id, {"conversationId": item_id})
+
+    @override
+    def belongs_to(self, item_id: int, shard: Shard) -> bool:
+        return shard.contains(item_id)
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
@@ -84,11 +95,17 @@ class ContactsStream(PerConversationStream):
         return DiskBackedSet()
 
     @override
-    def context_of(self, record: Record) -> dict[str, Any] | None:
+    def item_of(self, record: Record) -> Item | None:
         contact = record.get("contactId")
-        if contact is None or not self._requested_ids.add(contact):
+        if contact is None:
             return None
-        return {"contactId": contact}
+        if type(contact) is not int:  # it becomes a part of the path
+            raise ItemFailedError(f"`contactId` of conversation {record['id']} is not an integer.")
+        return self.item(contact) if self._requested_ids.add(contact) else None
+
+    @override
+    def item(self, item_id: int) -> Item:
+        return Item(item_id, {"contactId": item_id})
 
     @override
     def discard(self, record: Record) -> None:

@@ -85,6 +85,8 @@ class ConversationsStream(DriftStream):
             for batch in batches:
                 self._read_at = batch.read_at
                 yield from self._with_children(batch.records)
+                for child, item in batch.retries:
+                    child.write(item)
                 self._commit_page(batch, progress)
         self._log_summary(progress)
         # Conversations updated during the run can be missing, so targets must not delete rows.
@@ -176,10 +178,15 @@ class ConversationsStream(DriftStream):
     def _commit_page(self, batch: PageBatch, progress: Progress) -> None:
         """Flush the output, and write the checkpoints of a page that has been written."""
         self.writer.flush()
+        has_batches = self.get_batch_config(self.config) is not None
+        if batch.retries:
+            if not has_batches:
+                self.write_state()
+            return
         progress.add_page(len(batch.records), batch.oldest)
         is_last = all(checkpoint.is_complete for checkpoint in batch.checkpoints.values())
-        # Records of a batch file are written after their page: only the last page is committed.
-        if self.get_batch_config(self.config) is not None and not is_last:
+        # Records of a batch file are written long after their page: only the last page counts.
+        if has_batches and not is_last:
             return
         for name, checkpoint in batch.checkpoints.items():
             self._write_checkpoint(self._active[name], checkpoint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_drift.streams.base import DriftStream
+from tap_drift.sync.new_rows import NewRowsCheck
 from tap_drift.sync.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,10 +28,13 @@ class FullTableStream(DriftStream):
             self.log("%s is read by shard 0 only.", self.name)
             return
         paginator, progress, total = self.get_new_paginator(), Progress(self.logger, self.name), 0
+        new_rows = NewRowsCheck(str(self.path), max_pages=1)
         while not paginator.finished:
             page = self.fetch_page(paginator.current_value)
             self._read_at = datetime.now(UTC)
             rows = page.rows if paginator.is_complete(page) else []
+            if page.next_query:
+                new_rows.add_page(str([row.get(key) for key in self.primary_keys]) for row in rows)
             yield from self.to_records(rows)
             self.writer.flush()
             progress.add_page(len(rows))

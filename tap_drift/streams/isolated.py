@@ -37,6 +37,9 @@ class DriftTap(Protocol):
     def report_failure(self, stream: str, error: Exception) -> None:
         """Log that a stream failed."""
 
+    def failed_item_records(self) -> list[Record]:
+        """Return a record for each failed item of all streams."""
+
 
 class IsolatedStream(RESTStream[str]):
     """A stream that records its failure instead of ending the run."""
@@ -50,8 +53,8 @@ class IsolatedStream(RESTStream[str]):
         self.failure: Exception | None = None
         """The exception that ended the stream in this run; None if it has not failed."""
         self.cancelled = threading.Event()
-        """Set when responses are no longer needed."""
-        self._warnings: set[str] = set()
+        """Set when no response is needed any more."""
+        self._warnings: dict[str, object] = {}
         self._read_at: datetime | None = None
 
     @property
@@ -72,8 +75,9 @@ class IsolatedStream(RESTStream[str]):
 
     def warn_once(self, message: str) -> None:
         """Log a warning, unless it was logged before."""
-        if message not in self._warnings:
-            self._warnings.add(message)
+        this_call = object()
+        # Atomic: worker threads warn as well.
+        if self._warnings.setdefault(message, this_call) is this_call:
             self.log(message, level=logging.WARNING)
 
     def write_state(self) -> None:

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import FatalAPIError
 
 from tap_drift.exceptions import RequestRefusedError
+from tap_drift.streams.outages import OutageCheck
+from tap_drift.sync.fetch_queue import FetchQueue
+from tap_drift.sync.new_rows import MAX_PAGES_WITHOUT_NEW_ROWS, NewRowsCheck
 from tap_drift.sync.prefetch import Prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from concurrent.futures import Executor
 
     from singer_sdk.helpers.types import Record
 
-    from tap_drift.api.responses import Row
+    from tap_drift.api.responses import Page, Row
     from tap_drift.streams.base import DriftStream
-    from tap_drift.streams.per_conversation import PerConversationStream
+    from tap_drift.streams.per_conversation import FetchResult, PerConversationStream
     from tap_drift.sync.checkpoints import Checkpoint
     from tap_drift.sync.shared_walk import SharedWalk
 
 PAGES_AHEAD = 2
 """Number of pages read ahead of the page being written; more if pages are small."""
 
+_RETRIES_PER_BATCH = 100
+
+_LOST = ""
+"""Stands for the query of a next page to which there is no link."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageBatch:
-    """The records of one page of the listing."""
+    """The records of one page of the listing, or items of earlier runs that are requested again."""
 
     records: list[Record]
     read_at: datetime
@@ -39,6 +47,9 @@ class PageBatch:
 
     checkpoints: Mapping[str, Checkpoint]
     """Checkpoint of each stream, valid once the batch has been written."""
+
+    retries: list[tuple[PerConversationStream, dict[str, Any]]] = field(default_factory=list)
+    """Failed items of earlier runs: the stream, and what its `write` takes."""
 
 
 class ListingReader:
@@ -68,23 +79,31 @@ class ListingReader:
     def open(self) -> Iterator[Iterator[PageBatch]]:
         """Provide the batches; with children, they are read ahead in other threads."""
         if not self._children:
-            yield self._batches(None)
+            yield self._batches()
             return
         config = self._listing.config
         concurrency = int(config["concurrency"])
         ahead = PAGES_AHEAD + 2 * concurrency // int(config["page_size"])
-        executor = ThreadPoolExecutor(concurrency, thread_name_prefix="request")
+        queue: FetchQueue[FetchResult] = FetchQueue(concurrency)
         with ExitStack() as stack:
-            # The process does not wait for requests in progress: `run_as_process` ends it.
-            stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+            # The process does not wait for requests under way: `run_as_process` ends it.
+            stack.callback(queue.close)
+            outages = OutageCheck(self._listing)
             for child in self._children:
-                child.start()
+                child.start(queue, outages)
                 stack.callback(child.finish)
-            yield iter(stack.enter_context(Prefetcher(self._batches(executor), ahead)))
+            yield iter(stack.enter_context(Prefetcher(self._batches(), ahead)))
 
-    def _batches(self, executor: Executor | None) -> Iterator[PageBatch]:
+    def _batches(self) -> Iterator[PageBatch]:
+        yield from self._read_listing()
+        retries = [(child, item) for child in self._children for item in child.requests_to_retry()]
+        for start in range(0, len(retries), _RETRIES_PER_BATCH):
+            batch = retries[start : start + _RETRIES_PER_BATCH]
+            yield PageBatch([], datetime.now(UTC), None, {}, batch)
+
+    def _read_listing(self) -> Iterator[PageBatch]:
         try:
-            yield from self._read(self._walk, executor)
+            yield from self._read(self._walk)
         except RequestRefusedError as error:
             if not (self._walk.has_jumped and error.rejects_request):
                 raise
@@ -94,21 +113,35 @@ class ListingReader:
                 error,
                 level=logging.WARNING,
             )
-            yield from self._read(self._walk.restarted(), executor)
+            yield from self._read(self._walk.restarted())
 
-    def _read(self, walk: SharedWalk, executor: Executor | None) -> Iterator[PageBatch]:
+    def _read(self, walk: SharedWalk) -> Iterator[PageBatch]:
         paginator = self._listing.get_new_paginator()
+        path = str(self._listing.path)
+        new_rows, oldest = NewRowsCheck(path, MAX_PAGES_WITHOUT_NEW_ROWS), None
         while not paginator.finished:
             page = self._listing.fetch_page(paginator.current_value)
             read_at = datetime.now(UTC)
             selected = self._select(walk, page.rows)
-            if executor:
-                self._request_children(selected, executor)
-            query = walk.next_query(page.next_query, paginator.has_visited)
-            yield PageBatch([row for row, _ in selected], read_at, walk.oldest, walk.checkpoints)
+            self._request_children(selected)
+            before = walk.checkpoints
+            query = walk.next_query(page.next_query or _lost(page), paginator.has_visited)
+            is_cut = query == _LOST
+            checkpoints = _completed(before, walk) if is_cut else walk.checkpoints
+            yield PageBatch([row for row, _ in selected], read_at, walk.oldest, checkpoints)
             for name, stream in self._active.items():
                 if stream.failure is not None:
                     walk.drop(name)
+            if is_cut:
+                raise FatalAPIError(
+                    f"{path} has more conversations, but no link to them, so not all could be "
+                    "read. Run again, and report it to Drift's support if it persists."
+                )
+            if query:
+                has_progressed = walk.is_ordered and _is_earlier(walk.oldest, oldest)
+                ids = (str(row.get("id")) for row in page.rows)
+                new_rows.add_page(ids, has_progressed=has_progressed)
+                oldest = walk.oldest
             paginator.move_to(query)
 
     def _select(self, walk: SharedWalk, rows: list[Row]) -> list[tuple[Record, set[str]]]:
@@ -125,10 +158,25 @@ class ListingReader:
             return selected
         return [(row, names) for row, names in selected if shard.contains(row["id"])]
 
-    def _request_children(
-        self, selected: list[tuple[Record, set[str]]], executor: Executor
-    ) -> None:
+    def _request_children(self, selected: list[tuple[Record, set[str]]]) -> None:
         for record, names in selected:
             for child in self._children:
                 if child.name in names:
-                    child.request(record, executor)
+                    child.request(record)
+
+
+def _lost(page: Page) -> str | None:
+    return _LOST if page.is_truncated else None
+
+
+def _completed(before: Mapping[str, Checkpoint], walk: SharedWalk) -> dict[str, Checkpoint]:
+    """Return the earlier checkpoints, but for walks that are complete by now."""
+    return {
+        name: checkpoint if checkpoint.is_complete else before[name]
+        for name, checkpoint in walk.checkpoints.items()
+    }
+
+
+def _is_earlier(time: int | None, than: int | None) -> bool:
+    """Return whether a time is known, and earlier than another one, if that is known."""
+    return time is not None and (than is None or time < than)

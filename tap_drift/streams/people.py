@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import FatalSyncError
 from typing_extensions import override
@@ -11,6 +11,7 @@ from typing_extensions import override
 from tap_drift.api.paginators import WindowPaginator
 from tap_drift.api.responses import parse_rows
 from tap_drift.streams.full_table import FullTableStream
+from tap_drift.sync.dedupe import DiskBackedSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +66,7 @@ class MeetingsStream(FullTableStream):
 
     @override
     def get_new_paginator(self) -> WindowPaginator:
-        return WindowPaginator(self.path, WINDOW_START, WINDOW_END)
+        return WindowPaginator(self.path, WINDOW_START, WINDOW_END, "slotStart")
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
@@ -74,12 +75,13 @@ class MeetingsStream(FullTableStream):
         Raises:
             FatalSyncError: If two meetings have the same key; all meetings are emitted first.
         """
-        seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        shared: set[tuple[Any, ...]] = set()
+        keys, meetings, shared = DiskBackedSet(), DiskBackedSet(), set[str]()
         for record in super().get_records(context):
-            meeting = tuple(record.get(name) for name in ("eventId", "agentId", "slotStart"))
-            key = tuple(record.get(name) for name in self.primary_keys)
-            if seen.setdefault(key, meeting) != meeting:
+            key = str([record.get(name) for name in self.primary_keys])
+            meeting = str([record.get(name) for name in ("eventId", "agentId", "slotStart")])
+            if not meetings.add(key + meeting):
+                continue  # windows overlap by a millisecond
+            if not keys.add(key):
                 shared.add(key)
             yield record
         if shared:

@@ -3,47 +3,82 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import abstractmethod
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.exceptions import FatalAPIError, FatalSyncError
 from typing_extensions import override
 
-from tap_drift.exceptions import InvalidRecordError, RequestRefusedError, is_output_error
+from tap_drift.api.retry import is_transient_status, item_wait_times
+from tap_drift.exceptions import (
+    TOKEN_REFUSED,
+    EndlessPaginationError,
+    InvalidRecordError,
+    ItemFailedError,
+    ItemNotFoundError,
+    RequestRefusedError,
+    RetriesExhaustedError,
+    is_output_error,
+)
 from tap_drift.streams.base import DriftStream
+from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from concurrent.futures import Executor, Future
+    from collections.abc import Generator
 
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.helpers.types import Record
 
     from tap_drift.api.client import DriftClient
     from tap_drift.api.responses import Row
+    from tap_drift.streams.outages import OutageCheck
+    from tap_drift.sync.fetch_queue import FetchQueue
+    from tap_drift.sync.shards import Shard
 
 _MAX_NAMED = 20
-"""Number of missing items that are named in the log."""
+"""Number of missing or failed items that are named in the log."""
 
-_MIN_ALL_MISSING = 20
-"""If at least this many items were requested and all are missing, the stream fails."""
+_MAX_FAILED_FIRST = 20
+"""If so many items have failed, and none has ever succeeded, the stream fails."""
+
+_MAX_PAGES, _MAX_BYTES = 2000, 32 << 20
+"""Number of pages of one item, and their size: with more, the item has failed."""
 
 
-class FetchResult(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FetchResult:
     """The records of one conversation or contact."""
 
     records: list[Record]
     read_at: datetime
+    size: int
+    """Size of the responses in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A conversation or contact that a stream requests."""
+
+    id: int
+    context: dict[str, Any]
+    """Values for the placeholders in the path."""
 
 
 class PerConversationStream(DriftStream):
     """A stream with one request, or more, for each record of its parent.
 
     The parent calls `request` when it has read a record, and `write` after it has written it. The
-    stream has no partitions: its state, which the parent writes, is its own bookmark in the
-    parent's listing.
+    stream has no partitions: its state, which the parent writes, is a bookmark of its own in the
+    parent's listing, and the list of items that could not be read.
     """
+
+    is_item = True
 
     def __init__(self, tap: Tap, client: DriftClient) -> None:
         super().__init__(tap, client)
@@ -51,41 +86,134 @@ class PerConversationStream(DriftStream):
         self.forced_replication_method = "INCREMENTAL"
         self.record_count = 0
         """Number of records written in this run."""
+        self.resolved: dict[int, FailedItem] = {}
+        """Items that had failed, and were read in this run, or found to be deleted."""
+        self.outages: OutageCheck | None = None
+        """Tells an outage from the failure of an item."""
         self._requested = 0
+        self._succeeded = 0
         self._missing = 0
         self._missing_paths: list[str] = []
+        self._failed = 0
+        self.unnamed_failures = 0
+        """Number of items that failed, but have no id to request them by again."""
+        self._refusal: ItemFailedError | None = None
+        """The first item for which the token was refused."""
+        self._has_succeeded_before = False
+        self._to_retry: dict[int, FailedItem] = {}
+        self._queue: FetchQueue[FetchResult] | None = None
         # By the identity of the parent's record: a conversation that moves while the listing is
         # read can be listed twice.
-        self._prefetched: dict[int, Future[FetchResult]] = {}
+        self._prefetched: dict[int, tuple[Item | None, Future[FetchResult]]] = {}
 
     @abstractmethod
-    def context_of(self, record: Record) -> dict[str, Any] | None:
-        """Return the values for the placeholders in the path; None if there is no request.
+    def item_of(self, record: Record) -> Item | None:
+        """Return the item that belongs to a record of the parent; None if there is none.
 
-        Args:
-            record: A record of the parent.
+        Raises:
+            ItemFailedError: If the record does not name it by an integer.
         """
 
-    def start(self) -> None:
-        """Write the SCHEMA message, once for all records of the parent."""
+    @abstractmethod
+    def item(self, item_id: int) -> Item:
+        """Return the item with this id."""
+
+    def belongs_to(self, item_id: int, shard: Shard) -> bool:  # noqa: ARG002 - children use it
+        """Return whether a shard requests the item."""
+        return True
+
+    @property
+    def failed_items(self) -> FailedItems:
+        """The items that could not be read, in this run or an earlier one."""
+        return FailedItems(self.stream_state)
+
+    def start(self, queue: FetchQueue[FetchResult], outages: OutageCheck) -> None:
+        """Write the SCHEMA message, once for all records of the parent.
+
+        Args:
+            queue: Runs the requests.
+            outages: Tells an outage from the failure of an item.
+        """
         self.cancelled.clear()
+        self._queue = queue
+        self.outages = outages
+        # A state is held back until an item has succeeded.
+        progress = {"resume", "replication_key_value"}
+        self._has_succeeded_before = bool(progress & {*self.stream_state})
+        self._to_retry = {item.id: item for item in self.failed_items}
+        for item_id in [*self._to_retry]:
+            if not self.belongs_to(item_id, self.shard):
+                self.failed_items.resolve(item_id)
+                del self._to_retry[item_id]
         self._write_schema_message()
 
-    def request(self, record: Record, executor: Executor) -> None:
+    def request(self, record: Record) -> None:
         """Submit the request for a record of the parent."""
-        context = self.context_of(record)
-        if context is not None and self.failure is None:
-            self._prefetched[id(record)] = executor.submit(self._fetch, context)
+        if self.failure is not None:
+            return
+        try:
+            item = self.item_of(record)
+        except ItemFailedError as error:
+            failed: Future[FetchResult] = Future()
+            failed.set_exception(error)
+            self._prefetched[id(record)] = None, failed
+            return
+        if item:
+            self._submit(record, item)
+
+    def requests_to_retry(self) -> list[dict[str, Any]]:
+        """Submit the items that failed in an earlier run and were not requested in this one.
+
+        Returns:
+            What `write` takes for each of them.
+        """
+        owners: list[dict[str, Any]] = []
+        for item_id in [*self._to_retry]:
+            if self.failure is None:
+                owners.append({"id": item_id})
+                self._submit(owners[-1], self.item(item_id))
+        return owners
 
     def write(self, record: Record) -> None:
-        """Write what was requested for a record of the parent; a failure ends this stream only."""
-        future = self._prefetched.pop(id(record), None)
-        if future and self.failure is None:
-            self._write_result(future)
+        """Write what was requested for a record of the parent."""
+        item, future = self._prefetched.pop(id(record), (None, None))
+        if future and self._queue:
+            if self.failure is None:
+                self._write_result(item, future)
+            self._queue.release(future)
 
     def discard(self, record: Record) -> None:
-        """Discard what was requested for a record that a stream map filtered out."""
-        self._prefetched.pop(id(record), None)
+        """Discard what was requested for a record that a stream map filtered out.
+
+        An item that failed in an earlier run is written: the filter let it pass then.
+        """
+        item, _ = self._prefetched.get(id(record), (None, None))
+        if item and item.id in self.failed_items:
+            self.write(record)
+            return
+        _, future = self._prefetched.pop(id(record), (None, None))
+        if future and self._queue:
+            self._queue.release(future)
+
+    def fetch(self, context: dict[str, Any]) -> FetchResult:
+        """Request one item.
+
+        Args:
+            context: Values for the placeholders in the path.
+
+        Raises:
+            ItemNotFoundError: If Drift answers 404 or 410.
+            ItemFailedError: If the item cannot be read, while Drift answers others.
+            FatalAPIError: If the failure is not the item's.
+        """
+        try:
+            return self._fetch_once(context)
+        except ItemFailedError as error:
+            failure = error
+        # Outside of the handler: the messages of errors name the first error of a chain.
+        if self.outages is None or self.outages.is_items_fault(failure.since):
+            raise failure
+        return self._fetch_once(context)
 
     def finish(self) -> None:
         """Cancel requests, and log the counts."""
@@ -102,62 +230,97 @@ class PerConversationStream(DriftStream):
                 " and others" if self._missing > _MAX_NAMED else "",
                 level=logging.WARNING,
             )
+        if self._failed:
+            self.log(
+                "%s: %s of %s failed%s. The next run requests them again.",
+                self.name,
+                f"{self._failed:,}",
+                f"{self._requested:,}",
+                f"; the first {_MAX_NAMED} are named above" if self._failed > _MAX_NAMED else "",
+                level=logging.WARNING,
+            )
 
     @property
     @override
     def holds_back_state(self) -> bool:
-        """Whether all items so far are missing."""
-        return 0 < self._missing == self._requested
+        """Whether no item has succeeded so far."""
+        return self._succeeded == 0 < self._missing + self._failed
 
     @override
     def check_result(self) -> None:
-        """Fail the stream if all items are missing.
+        """Fail the stream if no item has succeeded, and token or path are probably wrong.
 
-        A single missing item is skipped. If all are missing, the path or the token is probably
-        wrong, and a bookmark would make the next run skip these items.
+        A bookmark would take that for an empty stream.
         """
-        if self.failure is None and self.holds_back_state and self._missing >= _MIN_ALL_MISSING:
-            self.fail(
-                FatalSyncError(
-                    f"All {self._missing:,} requests for `{self.name}` were answered 404 or 410 "
-                    f"({self._missing_paths[0]} first): check `api_url`, and whether the token may "
-                    f"read them (scope `{self.scope}`)."
-                )
+        if self.failure is not None or not self.holds_back_state:
+            return
+        if self._refusal and not self._has_succeeded_before:
+            self._fail_as_refused(str(self._refusal), self._refusal.status)
+        elif self._missing >= _MAX_FAILED_FIRST:
+            self._fail_as_refused(
+                f"All {self._missing:,} requests for `{self.name}` were answered 404 or 410 "
+                f"({self._missing_paths[0]} first): check `api_url`, and whether the token may "
+                f"read them (scope `{self.scope}`).",
+                HTTPStatus.NOT_FOUND,
             )
 
     @override
-    def get_records(self, context: Context | None) -> Iterable[Record]:
-        """Request one item.
+    def backoff_wait_generator(self) -> Generator[float, Any, None]:
+        return item_wait_times(self.client.circuit_breaker)
 
-        Args:
-            context: Values for the placeholders in the path.
-        """
-        return self._fetch(dict(context or {})).records
+    def _submit(self, record: Record, item: Item) -> None:
+        if self._queue:
+            self._to_retry.pop(item.id, None)
+            future = self._queue.submit(partial(self.fetch, item.context))
+            self._prefetched[id(record)] = item, future
 
-    def _fetch(self, context: dict[str, Any]) -> FetchResult:
+    def _fetch_once(self, context: dict[str, Any]) -> FetchResult:
+        started = time.monotonic()
+        try:
+            return self._fetch_pages(context)
+        except RequestRefusedError as error:
+            if error.is_not_found:
+                raise ItemNotFoundError(error.path) from None
+            raise ItemFailedError(str(error), error.status, since=started) from None
+        except RetriesExhaustedError as error:
+            raise ItemFailedError(str(error), error.status, since=error.failed_before) from None
+        except EndlessPaginationError as error:
+            raise ItemFailedError(str(error)) from None
+        except InvalidRecordError as error:
+            raise ItemFailedError(f"{self.endpoint(context)}: {error}") from None
+
+    def _fetch_pages(self, context: dict[str, Any]) -> FetchResult:
         rows: list[Row] = []
-        for page in self.pages(context):
+        size = 0
+        seen: set[Any] = set()
+        for number, page in enumerate(self.pages(context), start=1):
             rows += page.rows
+            size += page.size
             if page.is_truncated:
                 self.log(
                     "%s has more rows, but no link to them.",
                     self.endpoint(context),
                     level=logging.WARNING,
                 )
-        read_at = datetime.now(UTC)
-        try:
-            return FetchResult(self._process(rows, context), read_at)
-        except InvalidRecordError as error:
-            raise InvalidRecordError(f"{self.endpoint(context)}: {error}") from None
+            before = len(seen)
+            seen.update(str(row.get("id")) for row in page.rows)
+            is_too_long = number == _MAX_PAGES or size > _MAX_BYTES
+            if page.next_query and (len(seen) == before or is_too_long):
+                raise EndlessPaginationError(
+                    f"{self.endpoint(context)}: page {number} has a link to a next page, but "
+                    + ("no new row." if len(seen) == before else "more pages are not read.")
+                )
+        return FetchResult(self._process(rows, context), datetime.now(UTC), size)
 
     def _process(self, rows: list[Row], context: dict[str, Any]) -> list[Record]:
         self._converter.convert_times(rows)
         processed = (self.post_process(row, context) for row in rows)
         records = [record for record in processed if record is not None]
         self._converter.check_keys(records)
+        self._converter.complete(records)
         return records
 
-    def _write_result(self, future: Future[FetchResult]) -> None:
+    def _write_result(self, item: Item | None, future: Future[FetchResult]) -> None:
         self._requested += 1
         try:
             result = future.result()
@@ -165,17 +328,57 @@ class PerConversationStream(DriftStream):
             for record in result.records:
                 self._write_record_message(record)
             self.record_count += len(result.records)
-        except RequestRefusedError as error:
-            if error.is_not_found:
-                self._record_missing(error.path)
-            else:
-                self.fail(error)
+            self._succeeded += 1
+            self._resolve(item)
+        except ItemNotFoundError as error:
+            self._record_missing(error.path)
+            self._resolve(item)
+        except ItemFailedError as error:
+            self._record_failure(item, error)
         except Exception as error:
             if is_output_error(error):
                 raise
             self.fail(error)
 
+    def _resolve(self, item: Item | None) -> None:
+        if item and (resolved := self.failed_items.resolve(item.id)):
+            self.resolved[item.id] = resolved
+
+    def _record_failure(self, item: Item | None, error: ItemFailedError) -> None:
+        self._failed += 1
+        if error.status in TOKEN_REFUSED:
+            self._refusal = self._refusal or error
+        if self._failed <= _MAX_NAMED:
+            self.log("%s: failed item: %s", self.name, error, level=logging.WARNING)
+        listed = self.failed_items
+        is_listed = item is not None and item.id in listed
+        if not is_listed and len(listed) + self.unnamed_failures >= MAX_ITEMS:
+            self.fail(FatalSyncError(f"More than {MAX_ITEMS:,} items failed; the last: {error}"))
+            return
+        if item:
+            self.resolved.pop(item.id, None)
+            listed.add(item.id, str(error), error.status)
+        else:
+            self.unnamed_failures += 1
+        if self._has_failed_from_the_start():
+            count = self._failed + self._missing
+            self._fail_as_refused(
+                f"Its first {count} requests failed; the last: {error}", error.status
+            )
+
+    def _fail_as_refused(self, message: str, status: int | None) -> None:
+        if status is None or is_transient_status(status):
+            self.fail(FatalAPIError(message))
+        else:
+            self.fail(RequestRefusedError(message, str(self.path), status))
+
     def _record_missing(self, path: str) -> None:
         self._missing += 1
         if self._missing <= _MAX_NAMED:
             self._missing_paths.append(path)
+
+    def _has_failed_from_the_start(self) -> bool:
+        """Return whether token or path are probably wrong: the first items have all failed."""
+        if self._has_succeeded_before or self._succeeded:
+            return False
+        return self._failed + self._missing >= _MAX_FAILED_FIRST

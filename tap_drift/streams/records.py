@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tap_drift.exceptions import InvalidRecordError
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tap_drift.api.responses import Row
 
-_KEY_TYPES: dict[str, type] = {"integer": int, "string": str}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "null": (type(None),),
+    "number": (int, float, Decimal),
+    "object": (dict,),
+    "string": (str,),
+}
+"""The types of Python that JSON values of a type have."""
 
 
 class RecordConverter:
-    """Checks the keys of rows, and converts epoch milliseconds to date-times.
+    """Checks the keys of rows, converts epoch milliseconds to date-times, and adds nulls.
 
     Rows are changed in place, a page at a time.
     """
 
-    def __init__(self, stream: str, schema: Mapping[str, Any], keys: Iterable[str]) -> None:
+    def __init__(
+        self,
+        stream: str,
+        schema: Mapping[str, Any],
+        keys: Iterable[str],
+        warn: Callable[[str], None],
+    ) -> None:
         """Create a converter.
 
         Args:
             stream: Name of the stream, for messages.
             schema: JSON Schema of the stream.
             keys: Names of the primary keys as Drift has them; a catalog can choose others.
+            warn: Logs a warning, once.
         """
         properties = schema["properties"]
         self._stream = stream
-        self._keys = {key: _KEY_TYPES[properties[key]["type"]] for key in keys}
+        self._warn = warn
+        self._types = {name: _types_of(kind) for name, kind in properties.items()}
+        self._keys = {key: self._types[key][0] for key in keys}
         self._date_times = [
             name for name, kind in properties.items() if kind.get("format") == "date-time"
         ]
@@ -66,8 +85,30 @@ class RecordConverter:
                             f"{self._key_of(row)}."
                         ) from None
 
+    def complete(self, rows: list[Row]) -> None:
+        """Add null for declared fields that Drift leaves out; warn of values of another type.
+
+        Stream maps and targets need each declared field in each record.
+        """
+        for name, types in self._types.items():
+            for row in rows:
+                if name not in row:
+                    row[name] = None
+                elif type(row[name]) not in types:
+                    self._warn(
+                        f"Drift sent values in `{name}` of `{self._stream}` that are not of the "
+                        "type in its schema; they are emitted as they are."
+                    )
+
     def _key_of(self, row: Row) -> str:
         # A key of another type could be text that must not be logged.
         return ", ".join(
             str(row[key]) if type(row.get(key)) is kind else "?" for key, kind in self._keys.items()
         )
+
+
+def _types_of(kind: Mapping[str, Any]) -> tuple[type, ...]:
+    """Return the types of Python that values of a property may have; null is always accepted."""
+    names = kind.get("type", list(_TYPES))
+    names = [names] if isinstance(names, str) else names
+    return (*(each for name in names for each in _TYPES[name]), type(None))

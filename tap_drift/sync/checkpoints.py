@@ -6,14 +6,17 @@ The state of a stream that follows the listing:
 |---|---|
 | `replication_key`, `replication_key_value` | the bookmark, in the SDK's form |
 | `resume` | the resume point of an interrupted walk |
+| `failed_items` | the items that could not be read: see `FailedItems` |
 | `shard` | `[index, count]`, if the conversations are shared among processes |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tap_drift.sync import failed_items
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.walk import ListingFilter, ResumePoint
 from tap_drift.timestamps import from_epoch_ms, parse_timestamp, to_epoch_ms
@@ -27,6 +30,8 @@ UPDATED_AT = "updatedAt"
 """Replication key of conversations, and of all streams that are read along with them."""
 
 _RESUME_VERSION = 1
+_CLOCK_SKEW = 24 * 60 * 60 * 1000
+"""Milliseconds by which the clock that made a bookmark may be ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,15 @@ def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
         parse_timestamp(state.get("replication_key_value") or "1970-01-01")
     except (TypeError, ValueError):
         return f"The state's `replication_key_value` of `{stream}` is not a date-time: {advice}"
+    point, bookmark = read_resume_point(state), read_bookmark(state)
+    covered = latest(bookmark, point.newest if point else None)
+    if covered is not None and covered > to_epoch_ms(datetime.now(UTC)) + _CLOCK_SKEW:
+        return (
+            f"The state of `{stream}` is complete up to {from_epoch_ms(covered)}, which is in the "
+            f"future, so that later updates would not be read: {advice}"
+        )
+    if not failed_items.are_valid(state):
+        return f"The state's `failed_items` of `{stream}` have another form: {advice}"
     try:
         index, count = state.get("shard", (0, 1))
         state_shard = Shard(int(index), int(count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
@@ -11,7 +12,7 @@ from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from singer_sdk.helpers.types import Record
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 # Decimals are written as numbers with all their digits, types that JSON does not have as text.
 ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
+MAX_BUFFER_BYTES = 1 << 20
+"""Size of the buffer from which lines are written before `flush`."""
+
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
-    """Buffers RECORD lines until `flush` or the next other message.
+    """Buffers RECORD lines until `flush` or the next other message, up to a size.
 
     Any other message is written at once, after all lines before it, so that a STATE is never
     written before the records that it covers.
@@ -69,6 +73,8 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
     def add(self, line: bytes) -> None:
         """Add a line, which ends in a line break, to the buffer."""
         self._buffer += line
+        if len(self._buffer) >= MAX_BUFFER_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Write all buffered lines.
@@ -76,12 +82,18 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         Raises:
             OSError: If standard output cannot be written to.
         """
-        self._is_writing = True
-        try:
+        with self.writing():
             output = self._output or sys.stdout.buffer
             output.write(self._buffer)
             output.flush()
             self._buffer.clear()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Defer the action of `between_lines` until the block has ended; main thread only."""
+        self._is_writing = True
+        try:
+            yield
         finally:
             self._is_writing = False
         action, self._deferred = self._deferred, None

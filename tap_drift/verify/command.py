@@ -116,7 +116,13 @@ def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Sto
         progress.clear()
     results = compare(store, extraction, verified_at, source.lookback)
     comparison = Comparison(
-        extraction, results, counts, verified_at, source.request_count, source.failed_streams
+        extraction,
+        results,
+        counts,
+        verified_at,
+        source.request_count,
+        source.failed_streams,
+        source.unread_items,
     )
     return comparison, store
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.exceptions import FatalSyncError
 
+from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.timestamps import format_timestamp, parse_timestamp
 from tap_drift.verify.store import CONVERSATION_STREAMS, REFERENCED_STREAMS, Side
 
@@ -117,6 +118,8 @@ class _MessageReader:
         if message.type == "STATE" and not self.extraction.record_count:
             self.extraction.is_continuation |= _has_bookmark(message.value)
         if message.type not in {"SCHEMA", "RECORD"}:
+            return
+        if message.stream == FailedItemsStream.name:
             return
         if message.stream not in self._store.primary_keys:
             self.extraction.other_streams.add(message.stream)

@@ -41,6 +41,9 @@ class Comparison(NamedTuple):
     failed_streams: set[str]
     """Names of the streams that could not be read from Drift."""
 
+    unread_items: dict[str, int]
+    """Number of single items that could not be read from Drift, by stream."""
+
     @property
     def incomplete(self) -> int:
         """The number of missing and stale records in the streams that could be compared."""
@@ -53,7 +56,11 @@ class Comparison(NamedTuple):
         """Whether everything that Drift had was extracted, and all of it could be compared."""
         has_mismatches = self.counts is not None and bool(self.counts.mismatches())
         return bool(self.extraction.runs) and not (
-            self.incomplete or has_mismatches or self.extraction.is_truncated or self.failed_streams
+            self.incomplete
+            or has_mismatches
+            or self.extraction.is_truncated
+            or self.failed_streams
+            or self.unread_items
         )
 
 
@@ -89,6 +96,9 @@ def _format_streams(comparison: Comparison) -> Iterator[str]:
     yield from _format_table(rows)
     for stream in sorted(comparison.failed_streams):
         yield f"{stream}: could not be read from Drift"
+    for stream, count in comparison.unread_items.items():
+        noun = "item" if count == 1 else "items"
+        yield f"{stream}: {count:,} {noun} could not be read from Drift"
     for result in not_extracted:
         referenced = result.findings.get("not extracted", 0)
         suffix = f" ({referenced:,} referenced)" if referenced else ""
@@ -155,6 +165,9 @@ def _format_verdict(comparison: Comparison) -> Iterator[str]:
     elif comparison.failed_streams:
         streams = ", ".join(sorted(comparison.failed_streams))
         yield f"NOT VERIFIED: streams that could not be read from Drift: {streams}."
+    elif comparison.unread_items:
+        count = sum(comparison.unread_items.values())
+        yield f"NOT VERIFIED: items that could not be read from Drift: {count:,}."
     else:
         yield "INCOMPLETE: see the messages above."
     if started_at := comparison.extraction.started_at:

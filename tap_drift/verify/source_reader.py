@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,14 +11,22 @@ from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
 from typing_extensions import override
 
-from tap_drift.exceptions import RequestRefusedError, StreamsFailedError
+from tap_drift.exceptions import (
+    ItemFailedError,
+    ItemNotFoundError,
+    RequestRefusedError,
+    StreamsFailedError,
+)
 from tap_drift.streams.conversation_children import (
     ContactsStream,
     ConversationChildStream,
     ConversationDetailsStream,
 )
 from tap_drift.streams.conversations import ConversationsStream
+from tap_drift.streams.outages import OutageCheck
+from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.streams.stats import ConversationStatsStream
+from tap_drift.sync.new_rows import MAX_PAGES_WITHOUT_NEW_ROWS, NewRowsCheck
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
@@ -29,7 +38,6 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
-    from tap_drift.streams.per_conversation import PerConversationStream
     from tap_drift.verify.store import Store
 
 logger = logging.getLogger("drift-verify")
@@ -126,6 +134,8 @@ class SourceReader:
         )
         self._store = store
         self._probe_streams: dict[type[PerConversationStream], PerConversationStream] = {}
+        self._unread_probes: Counter[str] = Counter()
+        self._outages = OutageCheck(ConversationsStream(self._tap, self._tap.client))
         self.failed_streams: set[str] = set()
         """Names of the streams that could not be read."""
 
@@ -136,6 +146,19 @@ class SourceReader:
     def lookback(self) -> timedelta:
         """The longest delay with which a change appears in Drift's listings."""
         return timedelta(seconds=int(self._tap.config["lookback_seconds"]))
+
+    @property
+    def unread_items(self) -> dict[str, int]:
+        """The number of items that could not be read, for each stream that has some."""
+        streams = self._tap.drift_streams
+        counts = self._unread_probes + Counter(
+            {
+                stream.name: len(stream.failed_items) + stream.unnamed_failures
+                for stream in streams
+                if isinstance(stream, PerConversationStream)
+            }
+        )
+        return dict(counts)
 
     @property
     def request_count(self) -> int:
@@ -214,8 +237,10 @@ class SourceReader:
         since = format_timestamp(started_at - self.lookback)
         updated: set[int] = set()
         stream = ConversationsStream(self._tap, self._tap.client)
+        new_rows = NewRowsCheck(stream.path, MAX_PAGES_WITHOUT_NEW_ROWS)
         for page in stream.pages():
             records = stream.to_records(page.rows)
+            new_rows.add_page(str(record["id"]) for record in records)
             found = {record["id"] for record in records if record["updatedAt"] >= since}
             updated |= found
             if len(found) < len(records):
@@ -223,9 +248,13 @@ class SourceReader:
         return len(updated)
 
     def _probe_contacts(self) -> None:
-        """Request single contacts that the sync did not request."""
+        """Request single contacts that the sync did not request.
+
+        They are not compared, so those that cannot be read count as those that do not exist.
+        """
         for (key,) in self._store.execute(_UNREQUESTED_CONTACTS).fetchall():
             self._probe(ContactsStream, ContactsStream.name, {"contactId": int(key)})
+        del self._unread_probes[ContactsStream.name]
 
     def _probe_conversations(self, names: Collection[str]) -> None:
         """Request single conversations that the sync did not return, with their child records.
@@ -249,11 +278,14 @@ class SourceReader:
         # New stream objects: those of the tap have ended and no longer accept responses.
         if kind not in self._probe_streams:
             self._probe_streams[kind] = kind(self._tap, self._tap.client)
+            self._probe_streams[kind].outages = self._outages
         try:
-            records = list(self._probe_streams[kind].get_records(context))
-        except RequestRefusedError as refusal:
-            if not refusal.is_not_found:
-                raise
+            records = self._probe_streams[kind].fetch(context).records
+        except ItemNotFoundError:
+            return
+        except ItemFailedError as error:
+            logger.warning("%s", error)
+            self._unread_probes[name] += 1
             return
         for record in records:
             self._store.add(Side.SOURCE, name, record, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_drift.streams import STREAMS
+from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.sync.dedupe import temporary_database
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ _REFERENCES = {
 REFERENCED_STREAMS = {"contacts", "conversations", "playbooks", "users"}
 """Streams that other records refer to by `id`; their key cannot be changed in the catalog."""
 
-_STREAMS: Sequence[Any] = STREAMS
+# Failed items are not Drift's: the tap keeps them in its state.
+_STREAMS: Sequence[Any] = [stream for stream in STREAMS if stream is not FailedItemsStream]
 CONVERSATION_STREAMS = {each.name for each in _STREAMS if each.parent_stream_type} | {
     "conversations"
 }

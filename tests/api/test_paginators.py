@@ -18,7 +18,7 @@ from tap_drift.api.paginators import (
     WindowPaginator,
 )
 from tap_drift.api.responses import Page
-from tap_drift.exceptions import PaginationLoopError, StreamsFailedError
+from tap_drift.exceptions import EndlessPaginationError, StreamsFailedError
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
@@ -33,7 +33,7 @@ def link(token: str) -> str:
 
 
 def page_of(count: int) -> Page:
-    return Page([{"id": number} for number in range(count)])
+    return Page([{"id": number, "slotStart": number % 8} for number in range(count)])
 
 
 def windows(paginator: WindowPaginator, counts: list[int]) -> list[tuple[int, int]]:
@@ -41,7 +41,9 @@ def windows(paginator: WindowPaginator, counts: list[int]) -> list[tuple[int, in
     requested = []
     for count in counts:
         query = parse_qs(paginator.current_value or "")
-        requested.append((int(query["min_start_time"][0]), int(query["max_start_time"][0])))
+        # The query has one millisecond more.
+        requested.append((int(query["min_start_time"][0]), int(query["max_start_time"][0]) - 1))
+        paginator.is_complete(page_of(count))
         paginator.follow(page_of(count))
     return requested
 
@@ -95,7 +97,7 @@ def test_loop_error_names_path_and_page() -> None:
     paginator.move_to("index=65")
     paginator.move_to("index=130")
     message = "Pagination loop on /accounts: page 3 links to a page already read"
-    with pytest.raises(PaginationLoopError, match=message):
+    with pytest.raises(EndlessPaginationError, match=message):
         paginator.move_to("index=65")
 
 
@@ -144,23 +146,25 @@ def test_page_without_next_link_is_the_last(
 
 
 def test_window_with_few_rows_is_read_once() -> None:
-    paginator = WindowPaginator("/meetings", 0, 7)
+    paginator = WindowPaginator("/meetings", 0, 7, "slotStart")
     assert windows(paginator, [99]) == [(0, 7)]
     assert paginator.finished
 
 
 @pytest.mark.parametrize("full", [100, 1000])
 def test_full_window_is_halved_until_its_parts_are_not_full(full: int) -> None:
-    paginator = WindowPaginator("/meetings", 0, 7)
+    paginator = WindowPaginator("/meetings", 0, 7, "slotStart")
     assert windows(paginator, [full, full, 1, 0, 99]) == [(0, 7), (0, 3), (0, 1), (2, 3), (4, 7)]
     assert paginator.finished
 
 
 def test_millisecond_with_fewer_rows_than_the_limit_is_complete() -> None:
-    assert WindowPaginator("/meetings", 5, 5).is_complete(page_of(MEETINGS_LIMIT - 100))
+    assert WindowPaginator("/meetings", 5, 5, "slotStart").is_complete(
+        page_of(MEETINGS_LIMIT - 100)
+    )
 
 
 def test_full_millisecond_is_an_error() -> None:
-    paginator = WindowPaginator("/meetings", 5, 5)
+    paginator = WindowPaginator("/meetings", 5, 5, "slotStart")
     with pytest.raises(FatalAPIError, match=r"/meetings has 1,000 or more rows in one millisec"):
-        paginator.follow(page_of(MEETINGS_LIMIT))
+        paginator.is_complete(page_of(MEETINGS_LIMIT))

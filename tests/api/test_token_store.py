@@ -1,4 +1,4 @@
-"""Tests of the saving of the refresh token in the `--config` file."""
+"""Tests of saving the refresh token in the `--config` file, and of the check before it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
+from fake_oauth import FakeOAuthDrift
 
-from tap_drift.api.token_store import save_refresh_token
+from tap_drift.api.token_store import ConfigFileTokenStore
+from tap_drift.exceptions import TokenNotSavedError
+from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +66,7 @@ def warning(caplog: pytest.LogCaptureFixture) -> str:
     [record] = caplog.records
     assert record.levelname == "WARNING"
     message = record.getMessage()
-    assert message.startswith("The new `refresh_token` cannot be saved: ")
+    assert message.startswith("The new `refresh_token` could not be saved: ")
     assert "authorize the app again" in message
     assert NEW not in message
     assert OLD not in message
@@ -83,20 +87,20 @@ def test_only_the_refresh_token_changes(
 ) -> None:
     text = json.dumps(CONFIG, indent=indent, ensure_ascii=False) + end
     file.write_text(text, encoding="utf-8")
-    save_refresh_token([str(file)], OLD, NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert file.read_text(encoding="utf-8") == text.replace(OLD, NEW)
     assert caplog.records == []
 
 
 def test_whitespace_around_the_old_token_is_ignored(file: Path) -> None:
     file.write_text(json.dumps({"refresh_token": f" {OLD}\n"}))
-    save_refresh_token([str(file)], OLD, NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert saved(file) == {"refresh_token": NEW}
 
 
 def test_second_token_replaces_the_first(file: Path) -> None:
-    save_refresh_token([str(file)], OLD, "first")
-    save_refresh_token([str(file)], "first", NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, "first")
+    ConfigFileTokenStore([str(file)]).save("first", NEW)
     assert saved(file)["refresh_token"] == NEW
 
 
@@ -106,7 +110,7 @@ def test_second_token_replaces_the_first(file: Path) -> None:
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
 def test_file_mode_is_kept(mode: int, file: Path) -> None:
     file.chmod(mode)
-    save_refresh_token([str(file)], OLD, NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
@@ -114,7 +118,7 @@ def test_owner_and_group_are_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -
     owners = []
     monkeypatch.setattr(os, "chown", lambda _path, user, group: owners.append((user, group)))
     original = file.stat()
-    save_refresh_token([str(file)], OLD, NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert owners == [(original.st_uid, original.st_gid)]
 
 
@@ -122,7 +126,7 @@ def test_owner_that_cannot_be_kept_is_no_error(
     file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(os, "chown", fail)
-    save_refresh_token([str(file)], OLD, NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert saved(file)["refresh_token"] == NEW
     assert caplog.records == []
 
@@ -130,7 +134,7 @@ def test_owner_that_cannot_be_kept_is_no_error(
 def test_target_of_a_link_is_replaced_and_the_link_kept(file: Path) -> None:
     link = file.with_name("link.json")
     link.symlink_to(file.name)
-    save_refresh_token([str(link)], OLD, NEW)
+    ConfigFileTokenStore([str(link)]).save(OLD, NEW)
     assert link.is_symlink()
     assert saved(file)["refresh_token"] == NEW
 
@@ -142,7 +146,7 @@ def test_failed_write_leaves_the_old_file_and_no_other(
     function: str, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(function, fail)
-    save_refresh_token([str(file)], OLD, NEW)
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert saved(file) == CONFIG
     assert list(file.parent.iterdir()) == [file]
     assert "Permission denied" in warning(caplog)
@@ -161,59 +165,104 @@ def test_old_file_is_complete_until_it_is_replaced(
     contents: list[Any] = []
     monkeypatch.setattr("os.fsync", kill)
     with pytest.raises(KilledError):
-        save_refresh_token([str(file)], OLD, NEW)
+        ConfigFileTokenStore([str(file)]).save(OLD, NEW)
     assert contents == [CONFIG]
 
 
-# What cannot be saved
+# What cannot be saved: known before a token is requested, and not changed by `save`
+
+
+def assert_refused(sources: list[str], reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Check that both methods give the reason: `check` as an error, `save` as a warning."""
+    store = ConfigFileTokenStore(sources)
+    with pytest.raises(TokenNotSavedError) as error:
+        store.check(OLD)
+    message = str(error.value)
+    assert message.startswith("The new `refresh_token` could not be saved: ")
+    assert "the one in the settings is still valid" in message
+    assert reason in message
+    assert OLD not in message
+    store.save(OLD, NEW)
+    assert reason in warning(caplog)
 
 
 @pytest.mark.parametrize(
     ("file_mode", "folder_mode"),
     [pytest.param(0o400, 0o700, id="file"), pytest.param(0o600, 0o500, id="folder")],
 )
-def test_read_only_file_or_folder_is_not_changed(
-    file_mode: int, folder_mode: int, unprivileged_file: Path, caplog: pytest.LogCaptureFixture
+def test_read_only_file_or_folder_is_refused(
+    file_mode: int, folder_mode: int, unprivileged_file: Path
 ) -> None:
     unprivileged_file.chmod(file_mode)
     unprivileged_file.parent.chmod(folder_mode)
-    save_refresh_token([str(unprivileged_file)], OLD, NEW)
+    with pytest.raises(TokenNotSavedError, match="could not be saved: Permission denied"):
+        ConfigFileTokenStore([str(unprivileged_file)]).check(OLD)
     assert saved(unprivileged_file) == CONFIG
-    assert "Permission denied" in warning(caplog)
 
 
-def test_pipe_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_read_only_settings_end_the_run_before_a_request(
+    unprivileged_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FakeOAuthDrift() as drift:
+        unprivileged_file.write_text(json.dumps(drift.settings()))
+        unprivileged_file.chmod(0o400)
+        run = CliRunner().invoke(TapDrift.cli, ["--config", str(unprivileged_file)])
+        assert drift.forms == []
+        assert drift.requests == []
+        assert saved(unprivileged_file) == drift.settings()
+    assert run.exit_code == 1
+    error = caplog.records[-1].getMessage()
+    assert "`refresh_token` could not be saved: Permission denied" in error
+
+
+def test_pipe_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    save_refresh_token([str(pipe)], OLD, NEW)
-    assert "one --config file" in warning(caplog)
+    assert_refused([str(pipe)], "one --config file", caplog)
 
 
 @pytest.mark.parametrize("sources", [[], ["ENV"], ["{file}", "ENV"], ["{file}", "{file}"]])
-def test_settings_that_are_not_one_file_are_not_changed(
+def test_settings_that_are_not_one_file_are_refused(
     sources: list[str], file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save_refresh_token([source.format(file=file) for source in sources], OLD, NEW)
+    assert_refused([source.format(file=file) for source in sources], "one --config file", caplog)
     assert saved(file) == CONFIG
-    assert "one --config file" in warning(caplog)
 
 
 @pytest.mark.parametrize(
-    "text", ['{"refresh_token": "another"}', '{"refresh_token": 5}', "{}", "[]", "null", "{"]
+    "text", [b'{"refresh_token": "another"}', b'{"refresh_token": 5}', b"{}", b"[]", b"{", b"\xff"]
 )
-def test_file_without_the_old_token_is_not_changed(
-    text: str, file: Path, caplog: pytest.LogCaptureFixture
+def test_file_without_the_old_token_is_refused(
+    text: bytes, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file.write_text(text)
-    save_refresh_token([str(file)], OLD, NEW)
-    assert file.read_text() == text
-    assert "the --config file has another one by now" in warning(caplog)
+    file.write_bytes(text)
+    assert_refused([str(file)], "the --config file has another one by now", caplog)
+    assert file.read_bytes() == text
 
 
-def test_file_of_meltano_is_not_changed(
+def test_file_of_meltano_is_refused(
     file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MELTANO_EXTRACTOR_NAME", "tap-drift")
-    save_refresh_token([str(file)], OLD, NEW)
+    assert_refused([str(file)], "Meltano writes the settings file again", caplog)
     assert saved(file) == CONFIG
-    assert "Meltano writes the settings file again" in warning(caplog)
+
+
+# What can be saved
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_check_accepts_a_writable_file_and_leaves_it(mark: str, file: Path) -> None:
+    file.write_text(mark + json.dumps(CONFIG), encoding="utf-8")
+    before = file.read_bytes()
+    ConfigFileTokenStore([str(file)]).check(OLD)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_byte_order_mark_is_kept(indent: int | None, file: Path) -> None:
+    text = "\ufeff" + json.dumps(CONFIG, indent=indent, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8")
+    ConfigFileTokenStore([str(file)]).save(OLD, NEW)
+    assert file.read_text(encoding="utf-8") == text.replace(OLD, NEW)

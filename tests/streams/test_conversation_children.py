@@ -179,21 +179,23 @@ def test_more_messages_without_next_page_are_warned_of(
 
 
 @pytest.mark.usefixtures("only_id", "clock")
-def test_next_page_that_is_no_number_fails_the_stream(
+def test_next_page_that_is_no_number_fails_the_item(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     drift.faults_by_path["/messages"] = messages_page(FIRST, more=True, next=[2])
-    _, error = sync_failing(config, catalog=catalog("messages"))
-    assert "a `pagination.next` that is not a page number" in error
+    messages, _ = sync_failing(config, catalog=catalog("messages"))
+    [item] = messages.state()["bookmarks"]["messages"]["failed_items"].values()
+    assert "a `pagination.next` that is not a page number" in item["reason"]
 
 
-@pytest.mark.usefixtures("only_id")
-def test_pagination_loop_of_messages_fails_that_stream(
-    drift: FakeDrift, config: dict[str, Any]
+def test_pagination_loop_of_messages_fails_the_item(
+    drift: FakeDrift, config: dict[str, Any], only_id: int
 ) -> None:
     drift.faults_by_path["/messages"] = messages_page(FIRST, more=True, next=1)
-    messages, error = sync_failing(config, catalog=catalog("conversations", "messages"))
-    assert "messages failed: Pagination loop on /conversations/" in error
+    messages, _ = sync_failing(config, catalog=catalog("conversations", "messages"))
+    [(key, item)] = messages.state()["bookmarks"]["messages"]["failed_items"].items()
+    assert key == str(only_id)
+    assert item["reason"].startswith(f"/conversations/{only_id}/messages: page 2 has a link")
     assert messages.record_ids() == drift.conversation_ids()
     assert messages.record_ids("messages") == []
 

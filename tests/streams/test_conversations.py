@@ -49,10 +49,11 @@ def test_undocumented_fields_pass_unchanged(drift: FakeDrift, config: dict[str, 
         assert {name: record[name] for name in added} == added
 
 
-def test_absent_fields_stay_absent(drift: FakeDrift, config: dict[str, Any]) -> None:
-    drift.faults.append(page({"id": 1, "updatedAt": 0, "inboxId": None}))
+def test_absent_declared_fields_become_null(drift: FakeDrift, config: dict[str, Any]) -> None:
+    drift.faults.append(page({"id": 1, "updatedAt": 0}))
+    nulls = dict.fromkeys(DOCUMENTED_ROW)
     epoch = "1970-01-01T00:00:00.000+00:00"
-    assert sync(config).records() == [{"id": 1, "updatedAt": epoch, "inboxId": None}]
+    assert sync(config).records() == [nulls | {"id": 1, "updatedAt": epoch}]
 
 
 @pytest.mark.parametrize(

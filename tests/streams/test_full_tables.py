@@ -193,7 +193,8 @@ def test_wrong_total_of_accounts_loses_no_row(
 def test_pagination_loop_of_accounts_fails_the_stream(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
-    drift.faults_by_path["/accounts"] = accounts_page("a", next="/accounts?index=65&size=65")
+    next_page = "/accounts?index=65&size=65"
+    drift.faults.extend(accounts_page(account_id, next=next_page) for account_id in "abc")
     _, error = sync_failing(config, catalog=catalog("accounts"))
     assert "links to a page already read" in error
     assert len(drift.requests) == 2
@@ -206,10 +207,11 @@ class MeetingsHandler(FakeDriftHandler):
     """Answers with the meetings of a time window, truncated at the limit without a sign of it."""
 
     starts: list[int]
+    includes_end: bool
 
     def answer(self) -> Answer:
         query = {name: int(value) for name, [value] in parse_qs(urlsplit(self.path).query).items()}
-        window = range(query["min_start_time"], query["max_start_time"] + 1)
+        window = range(query["min_start_time"], query["max_start_time"] + self.includes_end)
         found = [
             {"slug": f"m{number}", "slotStart": start}
             for number, start in enumerate(self.starts)
@@ -218,11 +220,19 @@ class MeetingsHandler(FakeDriftHandler):
         return Answer(HTTPStatus.OK, {"data": found[: query["limit"]]})
 
 
-def set_meetings(drift: FakeDrift, start_times: list[int]) -> None:
-    """Give the account one meeting for each of these start times, in epoch milliseconds."""
+def set_meetings(drift: FakeDrift, start_times: list[int], *, includes_end: bool = True) -> None:
+    """Give the account one meeting for each of these start times, in epoch milliseconds.
+
+    Args:
+        drift: The server.
+        start_times: The start times.
+        includes_end: Whether Drift includes the end of a time window, which is not documented.
+    """
+    is_inclusive = includes_end
 
     class Handler(MeetingsHandler):
         starts = start_times
+        includes_end = is_inclusive
 
     drift.RequestHandlerClass = Handler
 
@@ -248,6 +258,20 @@ def test_every_meeting_is_emitted_once_at_any_density(
     meetings = sync(config, catalog=catalog("meetings")).records("meetings")
     assert [meeting["slug"] for meeting in meetings] == [f"m{number}" for number in range(count)]
     assert len(drift.requests) <= most_requests
+
+
+@pytest.mark.parametrize("includes_end", [True, False])
+@pytest.mark.parametrize("count", [1500, 2048, 3001])
+def test_windows_lose_no_meeting_at_their_ends(
+    count: int,
+    includes_end: bool,  # noqa: FBT001 - both that Drift can do
+    drift: FakeDrift,
+    config: dict[str, Any],
+) -> None:
+    times = [1_700_000_000_000 + number for number in range(count)]
+    set_meetings(drift, times, includes_end=includes_end)
+    meetings = sync(config, catalog=catalog("meetings")).records("meetings")
+    assert [meeting["slug"] for meeting in meetings] == [f"m{number}" for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [100, 999])
@@ -276,9 +300,10 @@ def test_meetings_with_equal_slug_are_emitted_then_fail(
     assert "1 values of `slug` are shared by several meetings" in error
 
 
-def test_meeting_read_twice_is_no_error(drift: FakeDrift, config: dict[str, Any]) -> None:
+def test_meeting_read_twice_is_emitted_once(drift: FakeDrift, config: dict[str, Any]) -> None:
+    """Time windows overlap by a millisecond."""
     drift.faults.append(answer(body={"data": [{"slug": "a", "slotStart": 5}] * 2}))
-    assert len(sync(config, catalog=catalog("meetings")).records("meetings")) == 2
+    assert len(sync(config, catalog=catalog("meetings")).records("meetings")) == 1
 
 
 def test_meetings_with_other_keys_may_share_a_slug(

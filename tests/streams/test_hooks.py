@@ -244,7 +244,7 @@ def test_response_error_message_is_the_error(drift: FakeDrift, config: dict[str,
             return f"status {response.status_code}"
 
     drift.faults_by_path["/messages"] = answer(400)
-    with pytest.raises(StreamsFailedError, match="messages failed: status 400\n"):
+    with pytest.raises(StreamsFailedError, match=r"messages failed: .*status 400\n"):
         sync_messages(config, TerseMessages)
 
 
@@ -350,7 +350,7 @@ def test_request_decorator_can_disable_retries(
             return func
 
     drift.faults_by_path["/messages"] = answer(500)
-    with pytest.raises(StreamsFailedError, match=r"messages failed: /conv\S+ failed: 500 on "):
+    with pytest.raises(StreamsFailedError, match=r"messages failed: .*/conv\S+ failed: 500 on "):
         sync_messages(config, OneAttemptMessages)
     assert not clock.slept
 

@@ -27,7 +27,33 @@ SCHEMA = {
 
 
 def converter(*keys: str) -> RecordConverter:
-    return RecordConverter("meetings", SCHEMA, keys or ("id",))
+    return RecordConverter("meetings", SCHEMA, keys or ("id",), warn=pytest.fail)
+
+
+def warnings(*rows: dict[str, Any]) -> list[str]:
+    """Return the warnings about the values of rows."""
+    found: list[str] = []
+    RecordConverter("meetings", SCHEMA, ("id",), found.append).complete([*rows])
+    return found
+
+
+def test_absent_fields_become_null_and_others_stay() -> None:
+    rows: list[dict[str, Any]] = [{"id": 1, "slug": "a", "added": 5}, {"id": 2, "duration": 0}]
+    converter().complete(rows)
+    nulls = {"slug": None, "createdAt": None, "updatedAt": None, "duration": None}
+    assert rows == [nulls | {"id": 1, "slug": "a", "added": 5}, nulls | {"id": 2, "duration": 0}]
+
+
+@pytest.mark.parametrize("value", [5, None])
+def test_value_of_the_declared_type_is_no_warning(value: Any) -> None:
+    assert warnings({"id": 1, "duration": value}) == []
+
+
+@pytest.mark.parametrize("value", ["my words", True, 1.5, [], {}])
+def test_value_of_another_type_is_a_warning_with_the_field(value: Any) -> None:
+    [warning] = warnings({"id": 1, "duration": value})
+    assert "values in `duration` of `meetings` that are not of the type in its schema" in warning
+    assert "my words" not in warning
 
 
 @pytest.mark.parametrize("key", [1, 0, -1, 2**63 - 1])

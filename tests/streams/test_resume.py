@@ -16,6 +16,8 @@ from tap_drift.exceptions import StreamsFailedError
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
+    from tap_drift.sandbox.server import SandboxHandler
+
 
 def interrupt_after(pages: int, drift: FakeDrift, config: dict[str, Any]) -> FakeTarget:
     """Run until the listing is refused after this number of pages of 5 rows."""
@@ -159,6 +161,28 @@ def test_refused_page_token_of_this_run_fails(drift: FakeDrift, config: dict[str
     drift.faults.extend([answer_normally, answer(404)])
     with pytest.raises(StreamsFailedError):
         sync(config)
+
+
+@pytest.mark.parametrize("streams", [("conversations",), ("conversations", "transcripts")])
+def test_cut_listing_is_not_bookmarked_as_complete(
+    streams: tuple[str, ...], drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    def cut(handler: SandboxHandler) -> None:
+        found = handler.answer()
+        del found.body["links"]
+        found.body["pagination"] = {"more": True, "next": "2"}
+        handler.send(found)
+
+    del drift.account.conversations[60:]
+    drift.faults_by_path["list?page_token"] = cut  # not the first page
+    selected = catalog(*streams)
+    messages, error = sync_failing(config | {"page_size": 25}, catalog=selected)
+    assert "has more conversations, but no link to them" in error
+    target = FakeTarget(messages.all)
+    assert messages.bookmarks() == dict.fromkeys(streams)
+    drift.faults_by_path.clear()
+    target.load(sync(config, target.state, selected).all)
+    assert target.missing(drift, *streams) == set()
 
 
 @pytest.mark.parametrize(

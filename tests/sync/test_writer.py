@@ -12,6 +12,7 @@ import pytest
 from runs import CapturedMessages, sync
 from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
 
+from tap_drift.sync import writer as writer_module
 from tap_drift.sync.writer import MessageWriter
 
 if TYPE_CHECKING:
@@ -56,6 +57,19 @@ def test_records_are_buffered_until_flush(output: Output) -> None:
     assert output.flushed == b""
     writer.flush()
     assert [line["record"]["id"] for line in flushed_messages(output)] == [1, 2]
+
+
+def test_large_buffer_is_written_in_whole_lines(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "MAX_BUFFER_BYTES", 200)
+    writer = MessageWriter(output)
+    for number in range(20):
+        writer.write_message(record(id=number))
+        written = [line["record"]["id"] for line in flushed_messages(output)]
+        assert written == list(range(len(written)))
+        assert number - 3 <= len(written) <= number + 1
+    assert len(written) > 15
 
 
 def test_state_is_flushed_at_once_after_earlier_records(output: Output) -> None:

@@ -71,3 +71,13 @@ def test_refused_token_is_one_error_message(drift: FakeDrift, run_tap: RunTap) -
     [message] = [line for line in lines if line.startswith("drift-verify")]
     assert "401" in message
     assert "wrong-token" not in message
+
+
+def test_unknown_log_level_is_one_error_message(
+    drift: FakeDrift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_DRIFT_LOGLEVEL", "verbose")
+    result = verify(drift, "--config=ENV", messages=MORE_THAN_A_PIPE_BUFFER)
+    assert result.returncode == 1
+    [message] = result.stderr.decode().splitlines()
+    assert message.startswith("drift-verify: TAP_DRIFT_LOGLEVEL must be one of ")

@@ -13,6 +13,7 @@ from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
+    from faults import Fault
     from verify.conftest import Extract, Verify
 
     from tap_drift.sandbox.server import Answer
@@ -127,3 +128,109 @@ def test_refused_stream_leaves_others_compared(
     assert "\ncontacts: could not be read from Drift\n" in result.report
     assert "\nNOT VERIFIED: streams that could not be read from Drift: contacts." in result.report
     assert result.differences("messages") == {}
+
+
+# Items that fail
+
+
+@pytest.fixture
+def bad(drift: FakeDrift, config: dict[str, Any]) -> int:
+    """The id of a conversation with messages that Drift refuses; the extraction may lack it."""
+    config["max_failed_items"] = 1
+    account = drift.account
+    bad = [each["id"] for each in account.conversations if account.messages(each)][5]
+    drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(400)
+    return int(bad)
+
+
+@pytest.mark.usefixtures("bad")
+def test_item_that_drift_refuses_again_is_not_verified(extract: Extract, verify: Verify) -> None:
+    result = verify(extract("conversations", "messages"))
+    assert result.exit_code == 1
+    assert "\nmessages: 1 item could not be read from Drift\n" in result.report
+    assert "\nNOT VERIFIED: items that could not be read from Drift: 1." in result.report
+    assert result.differences("messages") == {}
+
+
+def test_extracted_item_that_drift_refuses_later_is_not_verified(
+    drift: FakeDrift, extract: Extract, verify: Verify
+) -> None:
+    messages = extract("conversations", "messages")
+    account = drift.account
+    bad = next(each["id"] for each in account.conversations if account.messages(each))
+    drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(401)
+    result = verify(messages)
+    assert result.exit_code == 1
+    assert "\nNOT VERIFIED: items that could not be read from Drift: 1." in result.report
+
+
+def test_failed_item_that_drift_returns_later_is_missing(
+    drift: FakeDrift, extract: Extract, verify: Verify, bad: int
+) -> None:
+    messages = extract("conversations", "messages", "failed_items")
+    drift.faults_by_path.clear()
+    result = verify(messages)
+    assert result.exit_code == 1
+    assert "\nINCOMPLETE: missing or stale records: " in result.report
+    lacking = [m["id"] for m in drift.source_rows("messages") if m["conversationId"] == bad]
+    assert sorted(result.record_ids("missing")) == [("messages", each) for each in sorted(lacking)]
+    assert "failed_items" not in result.table
+
+
+def test_extraction_is_complete_with_the_next_run(
+    drift: FakeDrift, extract: Extract, verify: Verify, bad: int
+) -> None:
+    first = extract("conversations", "messages", "failed_items")
+    assert bad in [each["record"]["id"] for each in first if each["type"] == "RECORD"]
+    drift.faults_by_path.clear()
+    state = next(each["value"] for each in reversed(first) if each["type"] == "STATE")
+    second = extract("conversations", "messages", "failed_items", state=state)
+    result = verify(first + second)
+    assert result.exit_code == 0, result.report
+
+
+@pytest.mark.parametrize("fault", [answer(400), answer(401), answer(500), answer(200, "<html>")])
+@pytest.mark.usefixtures("clock")
+def test_unlisted_item_that_drift_refuses_is_not_verified(
+    fault: Fault, drift: FakeDrift, config: dict[str, Any], extract: Extract, verify: Verify
+) -> None:
+    messages = extract("conversations", "messages", "transcripts")
+    config["statuses"] = ["open"]
+    closed = next(each["id"] for each in drift.account.conversations if each["status"] == "closed")
+    drift.faults_by_path[f"/conversations/{closed}/transcript"] = fault
+    result = verify(messages)
+    assert result.exit_code == 1
+    assert "\ntranscripts: 1 item could not be read from Drift\n" in result.report
+    assert "\nNOT VERIFIED: items that could not be read from Drift: 1." in result.report
+
+
+def test_refused_contact_that_is_not_compared_is_no_error(
+    drift: FakeDrift, extract: Extract, verify: Verify
+) -> None:
+    drift.add_message(drift.conversation_ids()[0], now_ms())
+    messages = drift.account.added_messages[drift.conversation_ids()[0]]
+    messages[-1]["author"] = {"type": "contact", "id": 6}
+    drift.faults_by_path["/contacts/6"] = answer(401)
+    result = verify(extract("conversations", "messages", "contacts"))
+    assert result.exit_code == 0, result.report
+    assert result.record_ids("unknown") == [("contacts", 6)]
+
+
+@pytest.mark.usefixtures("clock")
+def test_outage_after_the_listing_ends_the_verification(
+    drift: FakeDrift, extract: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = extract("conversations", "transcripts")
+    listing = drift.account.conversations
+    unlisted = {each["id"] for each in listing[20:]}
+    del listing[20:]
+
+    def fail_from_first_unlisted(_request: int) -> None:
+        if any(str(each) in drift.requests[-1] for each in unlisted):
+            drift.faults_by_path["/"] = answer(500)
+
+    drift.on_request = fail_from_first_unlisted
+    requests_before = len(drift.requests)
+    assert verify(messages).exit_code == 1
+    assert "/conversations/list failed for " in caplog.text
+    assert len(drift.requests) - requests_before < 100
