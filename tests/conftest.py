@@ -30,10 +30,15 @@ def _restored_signal_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.fixture
-def account() -> Account:
-    """The account of `drift`: three pages of 100 conversations."""
+@pytest.fixture(scope="session")
+def _generated_account() -> Account:
     return Account.from_seed(250, seed=7)
+
+
+@pytest.fixture
+def account(_generated_account: Account) -> Account:
+    """The account of `drift`: three pages of 100 conversations."""
+    return Account([{**row} for row in _generated_account.conversations], seed=7)
 
 
 @pytest.fixture
@@ -79,6 +84,15 @@ def run_tap(drift: FakeDrift) -> RunTap:
     return run
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests of processes as slow, and of whole verifications: each costs about a second."""
+    for item in items:
+        module = getattr(item, "module", None)
+        starts_process = {"run_tap", "verify"} & {*getattr(item, "fixturenames", ())}
+        if starts_process or hasattr(module, "subprocess"):
+            item.add_marker(pytest.mark.slow)
+
+
 # Reports how many slow tests `-m "not slow"` deselects. With pytest-xdist, the workers deselect
 # the tests and the main process reports.
 _DESELECTED = pytest.StashKey[int]()
@@ -103,6 +117,6 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(
-            f"Deselected: {count} slow tests (real targets, Meltano, Airbyte, Dagster, Airflow, "
-            "interruptions at many points)."
+            f"Deselected: {count} slow tests (processes, real targets, Meltano, Airbyte, Dagster, "
+            "Airflow, chains of interrupted runs)."
         )

@@ -152,7 +152,6 @@ def test_spec_lists_every_setting_and_marks_secrets(source: RunSource) -> None:
     assert [setting["order"] for setting in properties.values()] == [*range(len(properties))]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("credentials", "is_valid"),
     [
@@ -180,7 +179,6 @@ def test_check_with_valid_config_succeeds(
     assert output.connection_status() == {"status": "SUCCEEDED"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -240,7 +238,6 @@ def test_read_emits_the_records_of_the_tap(
     assert output.statuses("failed_items") == ["STARTED", "COMPLETE"]
 
 
-@pytest.mark.slow
 def test_states_count_every_record_once(source: RunSource, airbyte_config: dict[str, Any]) -> None:
     names = ("conversations", "messages", "users")
     output = source("read", config=airbyte_config, catalog=configured_catalog(*names))
@@ -249,7 +246,6 @@ def test_states_count_every_record_once(source: RunSource, airbyte_config: dict[
         assert sum(counts) == len(output.records(name)) > 0
 
 
-@pytest.mark.slow
 def test_second_read_requests_only_updates(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -262,7 +258,6 @@ def test_second_read_requests_only_updates(
     assert len(drift.requests) - requests_before < 6
 
 
-@pytest.mark.slow
 def test_interrupted_read_resumes_from_any_state(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -286,7 +281,6 @@ def test_interrupted_read_resumes_from_any_state(
         assert len(drift.requests) - requests_before < len(drift.conversation_ids())
 
 
-@pytest.mark.slow
 def test_full_refresh_ignores_the_state_of_a_finished_sync(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -296,7 +290,6 @@ def test_full_refresh_ignores_the_state_of_a_finished_sync(
     assert len(second.records("conversations")) == len(drift.conversation_ids())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("generation_id", "rows"), [(3, 51), (4, 250), (None, 250)])
 def test_interrupted_refresh_resumes_only_its_own_generation(
     source: RunSource,
@@ -413,7 +406,6 @@ def test_error_has_the_failure_type_of_its_cause(
     assert output.exit_code == 1
 
 
-@pytest.mark.slow
 def test_state_of_another_shard_is_a_config_error(
     source: RunSource, airbyte_config: dict[str, Any]
 ) -> None:
@@ -450,7 +442,6 @@ def test_unknown_stream_is_reported_beside_a_failed_one(
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -584,7 +575,6 @@ def test_messages_do_not_contain_the_token(
     assert drift.token not in json.dumps(output)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("level", "logged"), [("warning", False), ("info", True)])
 def test_log_level_comes_from_the_environment(
     source: RunSource,

@@ -38,8 +38,6 @@ PAGES = 25
 STREAMS = ("conversations", "messages", "transcripts", "contacts")
 STREAMS_PAGE_SIZE = 5
 
-slow = pytest.mark.slow
-
 
 class TapProcess:
     """The command `tap-drift` as a process that can be interrupted."""
@@ -125,7 +123,7 @@ def config(config: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "request_number",
-    [pytest.param(1, marks=slow), pytest.param(2, marks=slow), 12, pytest.param(25, marks=slow)],
+    [1, 2, 12, 25],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_the_run_with_a_state_to_resume_from(
@@ -165,10 +163,10 @@ def resume(drift: FakeDrift, folder: Path, lines: list[str]) -> FakeTarget:
 @pytest.mark.parametrize(
     ("request_number", "requests_left"),
     [
-        pytest.param(1, 25, marks=slow),
-        pytest.param(2, 25, marks=slow),
+        (1, 25),
+        (2, 25),
         (12, 1 + 15),
-        pytest.param(23, 1 + 5, marks=slow),
+        (23, 1 + 5),
     ],
 )
 def test_kill_costs_the_pages_since_the_last_state(
@@ -182,9 +180,7 @@ def test_kill_costs_the_pages_since_the_last_state(
     assert len(drift.requests) == requests_left
 
 
-@pytest.mark.parametrize(
-    ("request_number", "requests_left"), [pytest.param(2, 25, marks=slow), (12, 1 + 15)]
-)
+@pytest.mark.parametrize(("request_number", "requests_left"), [(2, 25), (12, 1 + 15)])
 def test_dead_target_costs_the_pages_since_the_last_state(
     request_number: int, requests_left: int, drift: FakeDrift, tmp_path: Path
 ) -> None:
@@ -294,7 +290,7 @@ def blocked_run(
         run.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=slow)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_a_run_whose_output_is_not_read(
     number: signal.Signals, drift: FakeDrift, tmp_path: Path
 ) -> None:
@@ -340,14 +336,13 @@ def check_next_run(drift: FakeDrift, lines: list[str], number: signal.Signals) -
 
 SIGNALS = [
     signal.SIGTERM,
-    pytest.param(signal.SIGINT, marks=slow),
-    pytest.param(signal.SIGKILL, marks=slow),
+    signal.SIGINT,
+    signal.SIGKILL,
 ]
 
 
 @pytest.mark.parametrize("request_number", [1, 2, 9, 40, 90])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@slow
 def test_signal_at_any_request_loses_no_row(
     number: signal.Signals, request_number: int, forty: FakeDrift, tmp_path: Path
 ) -> None:
@@ -401,7 +396,6 @@ def test_signal_does_not_wait_for_a_retry(
 
 
 @pytest.mark.parametrize("line_count", [1, 2, 60, 250])
-@slow
 def test_dead_target_loses_no_committed_row(
     line_count: int, forty: FakeDrift, tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ def test_pyairbyte_checks_discovers_and_reads_twice(
     )
     assert run.returncode == 0, run.stdout + run.stderr
     outcome = json.loads((tmp_path / "outcome.json").read_text())
-    assert len(outcome["streams"]) == 13
+    assert len(outcome["streams"]) == 14
     rows = {
         "conversations": len(drift.conversation_ids()),
         "messages": len(drift.source_rows("messages")),
@@ -82,4 +82,5 @@ def test_pyairbyte_validates_the_connector(
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Connection check succeeded" in run.stdout + run.stderr
-    assert "failed" not in run.stdout + run.stderr
+    # The name of a stream has the word as well.
+    assert "failed" not in (run.stdout + run.stderr).replace("failed_items", "")

@@ -20,6 +20,8 @@ from tap_drift.streams import conversations as stream
 if TYPE_CHECKING:
     from faults import Fault
 
+pytestmark = pytest.mark.slow
+
 # How many conversations change before a request. With a request for each conversation, more
 # changes would keep a run from ending.
 UPDATES = [0, 0, 1, 3]
@@ -33,7 +35,6 @@ FAULTS: list[tuple[str, Fault]] = [
     ("list?page_token", answer(403)),
 ]
 """A refused stream, a page token that no longer works, a refused listing."""
-
 
 ITEM_FAULTS = [answer(status) for status in (302, 400, 401, 403)]
 """Faults of a single item that are not retried."""
@@ -139,7 +140,6 @@ def test_repeated_interruptions_lose_no_conversation(
     assert target.missing(small_drift) == set()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("_pages_per_state")
 def test_interruption_after_any_message_loses_no_conversation(
     small_drift: FakeDrift, small_config: dict[str, Any]
@@ -205,7 +205,6 @@ def test_interruptions_and_faults_lose_no_row(
     assert target.missing(tiny_drift, *WALK_STREAMS) == set()
 
 
-@pytest.mark.slow
 def test_interruption_after_every_seventh_message_loses_no_row(
     tiny_drift: FakeDrift, tiny_config: dict[str, Any]
 ) -> None:
@@ -270,7 +269,6 @@ def test_only_listed_items_are_missing_after_any_chain(
     assert listed_items(target) == set()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["INCREMENTAL", "FULL_TABLE"])
 def test_interruption_after_any_message_keeps_failed_items(
     method: str, tiny_drift: FakeDrift, tiny_config: dict[str, Any]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tap_drift.sandbox.server import SandboxHandler
 
+pytestmark = pytest.mark.slow
+
 MOST_REQUESTS = 400
 """After so many requests `Endless` refuses, so that an endless run fails instead of hanging."""
 

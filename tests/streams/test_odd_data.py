@@ -15,6 +15,8 @@ from tap_drift.tap import TapDrift
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
+pytestmark = pytest.mark.slow
+
 UPDATED_AT = 1686303381300
 TRANSCRIPT = "Dec 16, 03:42:04 PM EST Ann: hello"
 

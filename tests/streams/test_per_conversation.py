@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tap_drift.sandbox.server import Answer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def account() -> Account:

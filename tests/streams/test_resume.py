@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tap_drift.sandbox.server import SandboxHandler
 
+pytestmark = pytest.mark.slow
+
 
 def interrupt_after(pages: int, drift: FakeDrift, config: dict[str, Any]) -> FakeTarget:
     """Run until the listing is refused after this number of pages of 5 rows."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 30.0
 """Seconds after which a test has failed; none waits so long."""
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fake_drift import FakeDrift
     from runs import RunTap
 
+pytestmark = pytest.mark.slow
+
 STREAMS = ("conversations", "conversation_details", "messages", "transcripts")
 STEPS = {
     "consecutive": 1,
