@@ -478,11 +478,14 @@ def bookmark(drift: FakeDrift) -> dict[str, Any]:
     [
         lambda state: {"type": "STREAM", "stream": stream_state(state)},
         lambda state: [{"stream": stream_state(state)}],
+        lambda state: [
+            {"type": "STREAM", "stream": stream_state(state), "global": None, "data": None}
+        ],
         lambda state: [{"type": "GLOBAL", "global": {"stream_states": [stream_state(state)]}}],
         lambda state: [{"type": "LEGACY", "data": {"bookmarks": {"conversations": state}}}],
         lambda state: [{"data": {"bookmarks": {"conversations": state}}}],
     ],
-    ids=["one message", "without type", "GLOBAL", "LEGACY", "LEGACY without type"],
+    ids=["one message", "without type", "nulls", "GLOBAL", "LEGACY", "LEGACY without type"],
 )
 def test_read_resumes_from_each_kind_of_state(
     state: Any, source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]

@@ -143,13 +143,17 @@ def _as_list(messages: object) -> list[Any]:
 
 
 def _stream_states(message: dict[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    if message.get("type") == "LEGACY" or "data" in message:
-        singer_state = message.get("data") or {"bookmarks": {}}
+    # A message has null for the parts of the other types.
+    if message.get("global"):
+        streams = message["global"]["stream_states"]
+    elif message.get("stream"):
+        streams = [message["stream"]]
+    else:
+        is_empty = message.get("type") == "LEGACY" and not message.get("data")
+        singer_state = {"bookmarks": {}} if is_empty else message["data"]
         for name, state in singer_state["bookmarks"].items():
             yield name, dict(state)
         return
-    is_global = message.get("type") == "GLOBAL" or "global" in message
-    streams = message["global"]["stream_states"] if is_global else [message["stream"]]
     for stream in streams:
         name = _text(stream["stream_descriptor"]["name"])
         yield name, dict(stream.get("stream_state") or {})
