@@ -185,14 +185,14 @@ def item_wait_times(breaker: CircuitBreaker) -> Generator[float, Any, None]:
     It ends after `ITEM_RETRIES`, or after `ITEM_SECONDS`, of failures that are not 429: these
     wait as `wait_times` does.
     """
-    patient = wait_times(breaker)
-    next(patient)
+    throttled_waits = wait_times(breaker)
+    next(throttled_waits)
     failure = yield 0.0
     first, failures = time.monotonic(), 0
     while True:
         if _is_throttled(failure):
             try:
-                wait = patient.send(failure)
+                wait = throttled_waits.send(failure)
             except StopIteration:
                 return
         else:

@@ -57,7 +57,7 @@ class IsolatedStream(RESTStream[str]):
         self._warnings: dict[str, object] = {}
         self._read_at: datetime | None = None
 
-    @property
+    @cached_property
     def writer(self) -> MessageWriter:
         """Writer of all messages."""
         return self._drift_tap.message_writer

@@ -49,8 +49,8 @@ class RecordConverter:
         properties = schema["properties"]
         self._stream = stream
         self._warn = warn
-        self._types = {name: _types_of(kind) for name, kind in properties.items()}
-        self._keys = {key: self._types[key][0] for key in keys}
+        self._types = {name: {*_types_of(kind)} for name, kind in properties.items()}
+        self._keys = {key: _types_of(properties[key])[0] for key in keys}
         self._date_times = [
             name for name, kind in properties.items() if kind.get("format") == "date-time"
         ]
@@ -91,14 +91,11 @@ class RecordConverter:
         Stream maps and targets need each declared field in each record.
         """
         for name, types in self._types.items():
-            for row in rows:
-                if name not in row:
-                    row[name] = None
-                elif type(row[name]) not in types:
-                    self._warn(
-                        f"Drift sent values in `{name}` of `{self._stream}` that are not of the "
-                        "type in its schema; they are emitted as they are."
-                    )
+            if not {type(row.setdefault(name)) for row in rows} <= types:
+                self._warn(
+                    f"Drift sent values in `{name}` of `{self._stream}` that are not of the type "
+                    "in its schema; they are emitted as they are."
+                )
 
     def _key_of(self, row: Row) -> str:
         # A key of another type could be text that must not be logged.

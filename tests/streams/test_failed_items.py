@@ -258,7 +258,7 @@ def test_item_that_times_out_costs_two_minutes(
     assert clock.now - started < 125
 
 
-# Drift answers nobody
+# Drift is unreachable for all requests
 
 
 def start_outage(drift: FakeDrift, after: int, start: Callable[[], None]) -> None:
