@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tap_drift.cli import log_level_error, run_as_process
+from tap_drift.cli import log_level_error
+from tap_drift.process import run_as_process
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:

@@ -16,10 +16,11 @@ from typing_extensions import override
 
 from tap_drift.api.client import DriftClient
 from tap_drift.api.token_store import ConfigFileTokenStore
-from tap_drift.cli import DriftCommand, config_paths, force_exit, log_level_error
+from tap_drift.cli import DriftCommand, config_paths, log_level_error
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
 from tap_drift.logs import SdkNoiseFilter
+from tap_drift.process import force_exit
 from tap_drift.settings import default_values, schema, validation_errors, without_blanks
 from tap_drift.streams import STREAMS
 from tap_drift.streams.per_conversation import PerConversationStream

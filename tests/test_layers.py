@@ -16,12 +16,12 @@ PACKAGE = Path(__file__).parents[1] / "tap_drift"
 LAYERS = [
     {"airbyte", "verify", "__main__"},
     {"tap"},
-    {"connection_test"},
+    {"connection_test", "cli"},
     {"streams"},
     {"sync"},
     {"api"},
-    {"settings", "cli"},
-    {"exceptions", "timestamps", "logs", "schemas"},
+    {"settings"},
+    {"exceptions", "process", "timestamps", "logs", "schemas"},
 ]
 """Top to bottom. `tap_drift/__init__.py` has no layer, and `sandbox` imports none of them."""
 

@@ -25,7 +25,7 @@ from typing_extensions import override
 from tap_drift.airbyte.catalog import airbyte_catalog, parse_configured_catalog, parse_states
 from tap_drift.airbyte.spec import specification, tap_settings, with_refresh_token
 from tap_drift.airbyte.writer import AirbyteLogHandler, AirbyteWriter
-from tap_drift.cli import ErrorReportingCommand, run_as_process
+from tap_drift.cli import ErrorReportingCommand
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import (
     FailedItemsError,
@@ -36,6 +36,7 @@ from tap_drift.exceptions import (
     is_output_error,
     user_messages,
 )
+from tap_drift.process import run_as_process
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:

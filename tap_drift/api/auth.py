@@ -18,13 +18,13 @@ from typing_extensions import override
 
 from tap_drift.api.redaction import error_text
 from tap_drift.api.retry import is_transient_status, with_retries
-from tap_drift.cli import EXIT_LOCK
 from tap_drift.exceptions import (
     TOKEN_REFUSED,
     TokenRefusedError,
     TokenUnavailableError,
     user_messages,
 )
+from tap_drift.process import EXIT_LOCK
 from tap_drift.settings import OAUTH
 
 if TYPE_CHECKING:

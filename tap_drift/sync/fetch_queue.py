@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BUFFERED_BYTES = 4 << 20
-"""Size of the responses that wait for the consumer; their records take up to ten times as much."""
+"""Size of the responses that wait for the consumer; their records need several times as much."""
 
 
 class Sized(Protocol):

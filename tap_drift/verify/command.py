@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import click
 from typing_extensions import override
 
-from tap_drift.cli import ErrorReportingCommand, config_callback, run_as_process
+from tap_drift.cli import ErrorReportingCommand, config_callback
+from tap_drift.process import run_as_process
 from tap_drift.tap import TapDrift
 from tap_drift.verify.compare import compare
 from tap_drift.verify.extraction import read_messages
