@@ -23,6 +23,7 @@ from tap_drift.api.redaction import error_text, redirect_host
 from tap_drift.api.retry import (
     CircuitBreaker,
     explained_failure,
+    is_transient_status,
     parse_retry_after,
 )
 from tap_drift.exceptions import (
@@ -252,6 +253,6 @@ def status_message(response: requests.Response, path: str, *, scope: str, settin
         )
     if error:
         return f"Drift answered {status} on {path}: {error}"
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if not is_transient_status(status):
         return f"{status} on {path}, without an error of Drift's in it: check `api_url`"
     return f"{status} on {path}"

@@ -177,6 +177,16 @@ def test_refusal_without_drifts_error_points_to_api_url(
         sync(config)
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+@pytest.mark.usefixtures("clock")
+def test_transient_status_without_an_error_is_named_alone(
+    status: int, drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    drift.faults.append(answer(status))
+    sync(config)
+    assert f"failed: {status} on /conversations/list. Retrying in" in caplog.text
+
+
 # Redirects
 
 
