@@ -104,6 +104,26 @@ def test_named_files_exist(page: Path) -> None:
 # Pages
 
 
+def data_model() -> dict[str, list[list[str]]]:
+    """Return the entities of the diagram, each with its attributes as lists of words."""
+    diagram = text("docs/data-model.md").split("```")[1]
+    entities = re.findall(r"^    (\w+) \{\n(.*?)    \}", diagram, re.MULTILINE | re.DOTALL)
+    return {name: [line.split() for line in body.splitlines()] for name, body in entities}
+
+
+@pytest.mark.parametrize("name", data_model())
+def test_data_model_has_the_streams_key_and_fields(name: str) -> None:
+    attributes = data_model()[name]
+    assert {field for _type, field, *_role in attributes} <= set(STREAMS[name].schema["properties"])
+    keys = [field for _type, field, *role in attributes if role == ["PK"]]
+    assert keys == list(STREAMS[name].primary_keys)
+
+
+def test_data_model_names_every_stream() -> None:
+    missing = {name for name in STREAMS if name not in text("docs/data-model.md")}
+    assert missing == set()
+
+
 def test_architecture_lists_every_module() -> None:
     modules = {
         path.relative_to(PACKAGE).as_posix()
