@@ -97,7 +97,7 @@ def _env_example(settings: dict[str, Setting]) -> str:
     for name, setting in settings.items():
         comment = textwrap.fill(setting["description"], LINE_LENGTH - len("# "))
         value = setting["examples"][0] if "examples" in setting else setting.get("default", "")
-        value = json.dumps(value) if isinstance(value, list) else value
+        value = json.dumps(value) if isinstance(value, list | bool) else value
         variable = f"TAP_DRIFT_{name.upper()}={value}"
         if name != "access_token":
             variable = f"# {variable}"
@@ -130,7 +130,7 @@ def _default(name: str, setting: Setting, groups: list[list[str]]) -> str:
     if name == "user_agent":
         return "`tap-drift/<version>`"
     if "default" in setting:
-        return f"`{setting['default']}`"
+        return f"`{json.dumps(setting['default'])}`"
     if any(name in group for group in groups):
         others = [f"`{other}`" for group in groups if name not in group for other in group]
         return f"required without {', '.join(others)}"

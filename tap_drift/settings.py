@@ -111,6 +111,16 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "nested_as_json",
+        th.BooleanType(),
+        default=False,
+        title="Nested data as JSON text",
+        description=(
+            "Emit objects and lists as JSON text, and declare them as strings. Parquet and Avro "
+            "targets need it, and so do CSV files that are to be parsed."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=60,
@@ -178,6 +188,7 @@ _ACCEPTED = {
     "shard_count": "an integer of at least 1",
     "shard_index": "an integer of at least 0, and less than `shard_count`",
     "max_failed_items": "an integer of at least 0",
+    "nested_as_json": "true or false",
     "request_timeout": "an integer of at least 1, in seconds",
     "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -23,6 +24,8 @@ from tap_drift.logs import SdkNoiseFilter
 from tap_drift.process import force_exit
 from tap_drift.settings import default_values, schema, validation_errors, without_blanks
 from tap_drift.streams import STREAMS
+from tap_drift.streams.json_columns import SETTING as NESTED_AS_JSON
+from tap_drift.streams.json_columns import apply_to_catalog
 from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.checkpoints import state_error
 from tap_drift.sync.shards import Shard
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk.plugin_base import _ConfigInput
+    from singer_sdk.singerlib import Catalog
     from singer_sdk.streams import Stream
 
     from tap_drift.api.auth import TokenStore
@@ -66,6 +70,15 @@ class TapDrift(Tap):
         """Return all streams; needs no settings and no network."""
         self.logger.addFilter(SdkNoiseFilter())
         return [stream(self, self.client) for stream in STREAMS]
+
+    @cached_property
+    @override
+    def input_catalog(self) -> Catalog | None:
+        """The catalog that the user provides, with nested columns as the settings want them."""
+        catalog = deepcopy(self._input_catalog)
+        if catalog and self.config.get(NESTED_AS_JSON):
+            apply_to_catalog(catalog)
+        return catalog
 
     @property
     def drift_streams(self) -> list[DriftStream]:

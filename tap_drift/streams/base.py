@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import backoff
 from singer_sdk.exceptions import RetriableAPIError
-from singer_sdk.schema.source import StreamSchema
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
@@ -25,8 +24,8 @@ from tap_drift.api.retry import (
     wait_times,
 )
 from tap_drift.exceptions import RequestRefusedError
-from tap_drift.schemas import SCHEMAS
 from tap_drift.streams.isolated import IsolatedStream
+from tap_drift.streams.json_columns import DriftSchema, JsonColumns, declared
 from tap_drift.streams.records import RecordConverter
 from tap_drift.sync.shards import Shard
 
@@ -54,7 +53,7 @@ class DriftStream(IsolatedStream):
     be overridden as usual: the client calls them for each request.
     """
 
-    schema = StreamSchema(SCHEMAS)
+    schema = DriftSchema()
     selected_by_default = False
 
     host: ClassVar[str] = API_HOST
@@ -77,7 +76,7 @@ class DriftStream(IsolatedStream):
         self.client = client
         # Drift's keys, before a catalog chooses others.
         self._converter = RecordConverter(
-            self.name, self.schema, self.primary_keys, warn=self.warn_once
+            self.name, declared(self.name), self.primary_keys, warn=self.warn_once
         )
 
     @cached_property
@@ -261,8 +260,19 @@ class DriftStream(IsolatedStream):
         """
         self._converter.check_keys(rows)
         self._converter.convert_times(rows)
-        self._converter.complete(rows)
+        self._fit(rows)
         return rows
+
+    def _fit(self, records: list[Record]) -> None:
+        """Make records fit the SCHEMA message, in place."""
+        self._converter.fit_nested(records)
+        self._converter.complete(records)
+        self._json_columns.encode(records)
+
+    @cached_property
+    def _json_columns(self) -> JsonColumns:
+        # After the catalog has been applied.
+        return JsonColumns(declared(self.name), self.effective_schema, self.mask)
 
     # State, for streams that follow the listing
 

@@ -317,7 +317,7 @@ class PerConversationStream(DriftStream):
         processed = (self.post_process(row, context) for row in rows)
         records = [record for record in processed if record is not None]
         self._converter.check_keys(records)
-        self._converter.complete(records)
+        self._fit(records)
         return records
 
     def _write_result(self, item: Item | None, future: Future[FetchResult]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tap_drift.exceptions import InvalidRecordError
+from tap_drift.streams.nested import JSON_SUFFIX, TYPES, MisfitError, NestedType, types_of
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
@@ -13,20 +13,9 @@ if TYPE_CHECKING:
 
     from tap_drift.api.responses import Row
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "array": (list,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "null": (type(None),),
-    "number": (int, float, Decimal),
-    "object": (dict,),
-    "string": (str,),
-}
-"""The types of Python that JSON values of a type have."""
-
 
 class RecordConverter:
-    """Checks the keys of rows, converts epoch milliseconds to date-times, and adds nulls.
+    """Checks the keys of rows, converts times and nested values, and adds nulls.
 
     Rows are changed in place, a page at a time.
     """
@@ -54,6 +43,11 @@ class RecordConverter:
         self._date_times = [
             name for name, kind in properties.items() if kind.get("format") == "date-time"
         ]
+        self._nested = {
+            name: NestedType(kind)
+            for name, kind in properties.items()
+            if {"array", "object"} & {*types_of(kind)}
+        }
 
     def check_keys(self, rows: list[Row]) -> None:
         """Check that each row has its keys.
@@ -85,6 +79,17 @@ class RecordConverter:
                             f"{self._key_of(row)}."
                         ) from None
 
+    def fit_nested(self, rows: list[Row]) -> None:
+        """Make the members of objects and lists fit the schema; warn of those that cannot."""
+        for name, kind in self._nested.items():
+            for row in rows:
+                value = row.get(name)
+                if value is not None:
+                    try:
+                        row[name] = kind.fit(value, name, self._warn_of_member)
+                    except MisfitError:
+                        self._warn_of_type(name)
+
     def complete(self, rows: list[Row]) -> None:
         """Add null for declared fields that Drift leaves out; warn of values of another type.
 
@@ -92,10 +97,19 @@ class RecordConverter:
         """
         for name, types in self._types.items():
             if not {type(row.setdefault(name)) for row in rows} <= types:
-                self._warn(
-                    f"Drift sent values in `{name}` of `{self._stream}` that are not of the type "
-                    "in its schema; they are emitted as they are."
-                )
+                self._warn_of_type(name)
+
+    def _warn_of_type(self, name: str) -> None:
+        self._warn(
+            f"Drift sent values in `{name}` of `{self._stream}` that are not of the type "
+            "in its schema; they are emitted as they are."
+        )
+
+    def _warn_of_member(self, path: str) -> None:
+        self._warn(
+            f"Drift sent values in `{path}` of `{self._stream}` that are not of the type in its "
+            f"schema; they are emitted as JSON text in `{path}{JSON_SUFFIX}`."
+        )
 
     def _key_of(self, row: Row) -> str:
         # A key of another type could be text that must not be logged.
@@ -106,6 +120,4 @@ class RecordConverter:
 
 def _types_of(kind: Mapping[str, Any]) -> tuple[type, ...]:
     """Return the types of Python that values of a property may have; null is always accepted."""
-    names = kind.get("type", list(_TYPES))
-    names = [names] if isinstance(names, str) else names
-    return (*(each for name in names for each in _TYPES[name]), type(None))
+    return (*(each for name in types_of(kind) for each in TYPES[name]), type(None))

@@ -19,6 +19,7 @@ CONTACT_ATTRIBUTES: list[Row] = [
         ("EMAIL", "Email", "email"),
         ("STRING", "Name", "name"),
         ("PHONE", "Phone", "phone"),
+        ("STRING", "Company", "company"),
         ("LIST", "Tags", "tags"),
         ("OBJECT", "Events", "events"),
         ("OBJECT", "Social profiles", "socialProfiles"),
@@ -64,10 +65,11 @@ def _attributes(rng: random.Random, created: int) -> Row:
 
 
 def _identity(rng: random.Random, contact_id: int, domains: list[str]) -> Row:
-    name = random_name(rng)
+    name, domain = random_name(rng), rng.choice(domains)
     identity: Row = {
         "name": name,
-        "email": f"{name.replace(' ', '.').lower()}.{contact_id}@{rng.choice(domains)}",
+        "email": f"{name.replace(' ', '.').lower()}.{contact_id}@{domain}",
+        "company": domain.partition(".")[0].replace("-", " ").title(),
         "externalId": str(contact_id),
     }
     if rng.choice([True, False]):

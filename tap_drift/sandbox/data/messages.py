@@ -46,10 +46,19 @@ _BUTTON = {
     "reaction": {"type": "replace", "message": "<p>A person is on the way.</p>"},
 }
 _CITIES = [
-    {"city": "Boston", "country": "US", "latitude": 42.36, "longitude": -71.06},
+    {
+        "city": "Boston",
+        "region": "Massachusetts",
+        "country": "US",
+        "countryName": "United States",
+        "postalCode": "02108",
+        "latitude": 42.36,
+        "longitude": -71.06,
+    },
     {"city": "Lyon", "country": "FR", "latitude": 45.76, "longitude": 4.84},
     {"city": "Oslo", "country": "NO", "latitude": 59.91, "longitude": 10.75},
 ]
+_TIME_ZONES = {"Boston": "America/New_York", "Lyon": "Europe/Paris", "Oslo": "Europe/Oslo"}
 _PAGES = ["", "pricing", "demo"]
 
 
@@ -146,8 +155,9 @@ def _context(rng: random.Random) -> Row:
         "href": f"https://acme.example/{page}",
         "title": f"Acme {page}",
         "locale": rng.choice(["en-US", "fr-FR"]),
-        "location": rng.choice(_CITIES),
     }
+    location = rng.choice(_CITIES)
+    context |= {"timezone": _TIME_ZONES[str(location["city"])], "location": location}
     if rng.choice([True, False]):
         context["referrer"] = "https://search.example/"
     return context
