@@ -9,6 +9,7 @@ import os
 import sys
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import click
@@ -17,7 +18,8 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_drift.exceptions import traceback_lines, user_messages
+from tap_drift.exceptions import InvalidJsonError, traceback_lines, user_messages
+from tap_drift.json_input import json_kind, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-drift")
 
 _CONFIG_PATHS = "tap_drift.config"
+_ENVIRONMENT = "ENV"
 _EXPECTED = {
     "state": "an object with `bookmarks`, such as `value` of the last STATE message of a run",
     "catalog": "an object with `streams`, such as --discover prints",
@@ -139,23 +142,35 @@ def config_paths() -> tuple[str, ...]:
 
 
 def config_callback(sdk_callback: Callback) -> Callback:
-    """Return a callback for `--config` that turns the SDK's errors into usage errors.
+    """Return a callback for `--config` that names the file, and the place, of an error in it.
 
     Args:
         sdk_callback: `Tap.cb_config`.
     """
 
-    def callback(ctx: click.Context, option: click.Option, value: tuple[str, ...]) -> object:
+    def callback(ctx: click.Context, option: click.Option, value: tuple[str, ...]) -> _ConfigInput:
         ctx.meta[_CONFIG_PATHS] = value
-        files = ", ".join(value)
-        try:
-            return sdk_callback(ctx, option, value)
-        except OSError:
-            raise click.BadParameter(f"'{files}' cannot be opened.") from None
-        except (TypeError, ValueError):
-            raise click.BadParameter(f"'{files}' is not a JSON object.") from None
+        variables = tuple(source for source in value if source == _ENVIRONMENT)
+        config: _ConfigInput = sdk_callback(ctx, option, variables)
+        for path in value:
+            if path != _ENVIRONMENT:
+                config.config |= _read_config(path)
+        return config
 
     return callback
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    try:
+        # Once, because it can be a pipe.
+        content = parse_json(Path(path).read_bytes(), path)
+    except OSError:
+        raise click.BadParameter(f"'{path}' cannot be opened.") from None
+    except InvalidJsonError as error:
+        raise click.BadParameter(str(error)) from None
+    if not isinstance(content, dict):
+        raise click.BadParameter(f"'{path}' is {json_kind(content)}, not an object.")
+    return content
 
 
 def read_json_file(
@@ -174,11 +189,16 @@ def read_json_file(
     kind = str(option.name)
     try:
         text = file.read()
-        content = json.loads(text)
-        is_valid = Draft202012Validator(_SCHEMAS[kind]).is_valid(content)
-    except (RecursionError, ValueError):
-        is_valid = False
-    if not is_valid:
+        content = parse_json(text, file.name)
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"'{file.name}' is not a text file.") from None
+    except InvalidJsonError as error:
+        raise click.BadParameter(f"{error} It must be {_EXPECTED[kind]}.") from None
+    if not isinstance(content, dict):
+        raise click.BadParameter(
+            f"'{file.name}' is {json_kind(content)}, not an object. It must be {_EXPECTED[kind]}."
+        )
+    if not Draft202012Validator(_SCHEMAS[kind]).is_valid(content):
         raise click.BadParameter(f"'{file.name}' is not a Singer {kind}: {_EXPECTED[kind]}.")
     for entry in content.get("streams", []):
         if entry.get("stream", entry["tap_stream_id"]) != entry["tap_stream_id"]:

@@ -12,6 +12,7 @@
 | `TokenUnavailableError` | `FatalAPIError` | there is no valid OAuth token |
 | `TokenRefusedError` | `TokenUnavailableError` | Drift refused to refresh the OAuth token |
 | `TokenNotSavedError` | `TokenUnavailableError` | a refresh token could not be saved |
+| `InvalidJsonError` | `ValueError` | a file that the user passed is not JSON |
 | `InvalidRecordError` | `FatalSyncError` | a row cannot become a record |
 | `FailedItemsError` | `FatalSyncError` | a stream lacks more items than allowed |
 | `StreamsFailedError` | `FatalSyncError` | the run is over, and streams failed |
@@ -46,6 +47,10 @@ _NOT_FOUND = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 class UnexpectedResponseError(ValueError):
     """A response with an unexpected shape. The message does not quote the body."""
+
+
+class InvalidJsonError(ValueError):
+    """A file that the user passed is not JSON. The message does not quote it."""
 
 
 class RetriesExhaustedError(FatalAPIError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +13,16 @@ from singer_sdk import typing as th
 from tap_drift.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from jsonschema import ValidationError
 
 STATUS_IDS = {"open": 1, "closed": 2, "pending": 3}
 """`statusId` of each status that the listing can be filtered by (Drift's page on the listing)."""
+
+ENVIRONMENT_PREFIX = "TAP_DRIFT_"
+_OTHER_VARIABLES = ("LOGLEVEL", "SOURCE")
+"""Variables with this prefix that are not settings: the SDK's, and that of the Hub definition."""
 
 _HOST = r"[\w-]{1,63}(\.[\w-]{1,63})*"
 _IPV6 = r"\[[\da-fA-F:.]+\]"
@@ -246,6 +252,69 @@ def validation_errors(config: Mapping[str, Any], schema: Mapping[str, Any]) -> l
     if not errors and config.get("shard_count", 1) > 1 and "access_token" not in config:
         errors = [_OAUTH_SHARDS]
     return [*dict.fromkeys(errors)]
+
+
+def warnings(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting that is accepted and is probably a mistake.
+
+    Args:
+        config: Valid or invalid settings, without blanks.
+        schema: JSON Schema of the settings, the SDK's own included.
+    """
+    known = schema["properties"]
+    messages = [
+        f"The unknown setting `{name}` is ignored{_suggestion(name.lower(), known, '`{}`')}"
+        for name in config
+        # Names that begin with `_` are comments, or added by an orchestrator.
+        if name not in known and not name.startswith("_")
+    ]
+    if _is_in_future(config.get("start_date")):
+        messages.append(
+            "`start_date` is in the future: until then, a run without a state extracts no "
+            "conversation."
+        )
+    return messages
+
+
+def variable_warnings(environment: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each environment variable that looks like a setting and is none."""
+    known = {name.upper(): kind for name, kind in schema["properties"].items()}
+    return [
+        f"The unknown environment variable {ENVIRONMENT_PREFIX}{name} is ignored"
+        f"{_suggestion(name, [*known, 'LOGLEVEL'], ENVIRONMENT_PREFIX + '{}')}"
+        for name in _suffixes(environment)
+        if name not in {*known, *_OTHER_VARIABLES} and not _is_member(name, known)
+    ]
+
+
+def _suffixes(environment: Mapping[str, str]) -> Iterable[str]:
+    for name, value in environment.items():
+        suffix = name.removeprefix(ENVIRONMENT_PREFIX)
+        # Meltano's own, such as TAP_DRIFT__SELECT, have two underscores.
+        if suffix != name and value and not suffix.startswith("_"):
+            yield suffix
+
+
+def _is_member(name: str, known: Mapping[str, Any]) -> bool:
+    """Whether a variable is Meltano's for a member of an object: TAP_DRIFT_STREAM_MAPS_USERS."""
+    return any(
+        name.startswith(f"{setting}_") and "object" in kind.get("type", ())
+        for setting, kind in known.items()
+    )
+
+
+def _suggestion(name: str, known: Collection[str], form: str) -> str:
+    nearest = get_close_matches(name, known, n=1)
+    if nearest:
+        return f": did you mean {form.format(nearest[0])}?"
+    return ". `tap-drift --about` lists the settings."
+
+
+def _is_in_future(start_date: object) -> bool:
+    try:
+        return isinstance(start_date, str) and parse_timestamp(start_date) > datetime.now(UTC)
+    except ValueError:
+        return False
 
 
 def _message(error: ValidationError, config: Mapping[str, Any]) -> str:

@@ -22,7 +22,14 @@ from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
 from tap_drift.logs import SdkNoiseFilter
 from tap_drift.process import force_exit
-from tap_drift.settings import default_values, schema, validation_errors, without_blanks
+from tap_drift.settings import (
+    default_values,
+    schema,
+    validation_errors,
+    variable_warnings,
+    warnings,
+    without_blanks,
+)
 from tap_drift.streams import STREAMS
 from tap_drift.streams.json_columns import SETTING as NESTED_AS_JSON
 from tap_drift.streams.json_columns import apply_to_catalog
@@ -63,6 +70,10 @@ class TapDrift(Tap):
             raise ConfigValidationError("The log level is wrong", errors=[error])
         # Worker threads, which can refresh a token, have no click context.
         self._config_paths = config_paths()
+        # Meltano reads the environment itself, and drops the variables that it does not know.
+        self._has_variables = "MELTANO_EXTRACTOR_NAME" in os.environ or bool(
+            kwargs.get("parse_env_config")
+        )
         super().__init__(*args, **kwargs)
 
     @override
@@ -242,9 +253,18 @@ class TapDrift(Tap):
         config = without_blanks(self._config)
         self._config = default_values(self.config_jsonschema) | config
         errors = validation_errors(config, self.config_jsonschema)
-        if errors and raise_errors:
-            raise ConfigValidationError("The settings are wrong", errors=errors)
+        if raise_errors:
+            self._warn_of_settings(config)
+            if errors:
+                raise ConfigValidationError("The settings are wrong", errors=errors)
         return errors
+
+    def _warn_of_settings(self, config: dict[str, Any]) -> None:
+        messages = warnings(config, self.config_jsonschema)
+        if self._has_variables:
+            messages += variable_warnings(os.environ, self.config_jsonschema)
+        for message in messages:
+            self.logger.warning(message)
 
 
 def _items(count: int) -> str:

@@ -198,6 +198,19 @@ def test_check_with_invalid_config_reports_the_reason(
     assert output.exit_code == 0
 
 
+def test_unknown_setting_is_one_warning_without_values(
+    source: RunSource, airbyte_config: dict[str, Any]
+) -> None:
+    airbyte_config["credentials"]["client_secrets"] = "s3cret"
+    catalog = configured_catalog("conversations")
+    output = source("read", config=airbyte_config, catalog=catalog)
+    [warning] = [log["message"] for log in output.of_type("LOG") if log["level"] == "WARN"]
+    assert warning == (
+        "tap-drift: The unknown setting `client_secrets` is ignored: did you mean `client_secret`?"
+    )
+    assert "s3cret" not in json.dumps(output)
+
+
 def test_discover_matches_the_singer_catalog(source: RunSource) -> None:
     [discovered] = source("discover", config={}).of_type("CATALOG")
     streams = {stream["name"]: stream for stream in discovered["streams"]}
@@ -531,7 +544,7 @@ def test_state_without_progress_reads_everything(
         ([{"type": "GLOBAL", "global": {}}], "is not a list of Airbyte state messages"),
         ([{"data": {"conversations": {}}}], "is not a list of Airbyte state messages"),
         ([{"data": {"bookmarks": {"conversations": 5}}}], "is not a list of Airbyte state"),
-        ("text", "does not contain a JSON object or array"),
+        ("text", "is a string, not an object or a list"),
         ([{"stream": stream_state({"replication_key_value": 5})}], "is not a date-time"),
         ([{"stream": stream_state({"failed_items": []})}], "have another form"),
         ([{"stream": stream_state({"shard": 5})}], "is not an index and a count"),

@@ -171,7 +171,8 @@ def test_test_mode_sends_one_request_per_stream(drift: FakeDrift, run_tap: RunTa
     ("option", "text", "error"),
     [
         ("--config", None, "cannot be opened"),
-        ("--state", "{", "is not a Singer state"),
+        ("--state", '{\n"bookmarks"', "is not valid JSON: line 2, column 12"),
+        ("--catalog", "", "is empty. It must be an object with `streams`"),
         ("--catalog", "{}", "is not a Singer catalog"),
         (
             "--catalog",
@@ -193,33 +194,56 @@ def test_invalid_file_is_named_with_exit_code_2(
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("text", ["{", "[1]"])
-def test_config_must_be_a_json_object(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (f'{{\n  "access_token": "{TOKEN}",\n}}', "is not valid JSON: line 3, column 1: "),
+        (f'["{TOKEN}"]', "is a list, not an object."),
+        (f'"{TOKEN}"', "is a string, not an object."),
+        ("", "is empty."),
+    ],
+)
+def test_config_must_be_a_json_object(text: str, error: str, tmp_path: Path) -> None:
+    file, valid = tmp_path / "config.json", tmp_path / "valid.json"
     file.write_text(text)
-    run = CliRunner().invoke(TapDrift.cli, ["--config", str(file)])
+    valid.write_text("{}")
+    run = CliRunner().invoke(TapDrift.cli, ["--config", str(valid), "--config", str(file)])
     assert run.exit_code == 2
-    assert f"'{file}' is not a JSON object" in run.stderr
+    assert f"'{file}' {error}" in run.stderr
+    assert TOKEN not in run.stderr
+
+
+def test_later_config_file_overrides_earlier(tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    files[0].write_text('{"access_token": "a", "page_size": 1}')
+    files[1].write_text('{"access_token": "b"}')
+    with TapDrift.cli.make_context("tap-drift", [f"--config={file}" for file in files]) as context:
+        assert context.params["config"].config == {"access_token": "b", "page_size": 1}
+        assert not context.params["config"].parse_env
 
 
 @pytest.mark.parametrize(
-    ("option", "text"),
+    ("option", "text", "error"),
     [
-        ("state", "[]"),
-        ("state", '{"bookmarks": {"conversations": null}}'),
-        ("state", '{"type": "STATE", "value": {"bookmarks": {}}}'),
-        ("catalog", '{"streams": [{}]}'),
-        ("catalog", '{"streams": [{"tap_stream_id": "x", "schema": null}]}'),
+        ("state", "[]", "is a list, not an object"),
+        ("state", '{"bookmarks": {"conversations": null}}', "not a Singer state"),
+        ("state", '{"type": "STATE", "value": {"bookmarks": {}}}', "not a Singer state"),
+        ("catalog", '{"streams": [{}]}', "not a Singer catalog"),
+        (
+            "catalog",
+            '{"streams": [{"tap_stream_id": "x", "schema": null}]}',
+            "not a Singer catalog",
+        ),
     ],
 )
 def test_state_and_catalog_must_have_the_singer_format(
-    option: str, text: str, tmp_path: Path
+    option: str, text: str, error: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "given.json"
     file.write_text(text)
     [parameter] = [each for each in TapDrift.cli.params if each.name == option]
     assert parameter.callback
-    with file.open() as opened, pytest.raises(click.BadParameter, match=f"not a Singer {option}"):
+    with file.open() as opened, pytest.raises(click.BadParameter, match=error):
         parameter.callback(click.Context(TapDrift.cli), parameter, opened)
 
 

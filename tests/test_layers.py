@@ -21,7 +21,7 @@ LAYERS = [
     {"sync"},
     {"api"},
     {"settings"},
-    {"exceptions", "process", "timestamps", "logs", "schemas"},
+    {"exceptions", "process", "timestamps", "logs", "schemas", "json_input"},
 ]
 """Top to bottom. `tap_drift/__init__.py` has no layer, and `sandbox` imports none of them."""
 

@@ -9,7 +9,7 @@ from fake_drift import TOKEN
 from runs import sync
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_drift.settings import schema
+from tap_drift.settings import schema, variable_warnings, warnings
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ def errors(config: dict[str, Any], **options: Any) -> list[str]:
     with pytest.raises(ConfigValidationError) as error:
         TapDrift(config=config, **options)
     return error.value.errors
+
+
+def full_schema() -> dict[str, Any]:
+    """Return the schema of the settings, the SDK's included."""
+    return TapDrift(validate_config=False).config_jsonschema
+
+
+def setting_warnings(config: dict[str, Any]) -> list[str]:
+    return warnings(config, full_schema())
 
 
 @pytest.mark.parametrize(
@@ -120,6 +129,99 @@ def test_each_error_is_reported_once() -> None:
 def test_invalid_sdk_setting_is_named() -> None:
     [message] = errors(VALID | {"flattening_max_depth": "deep"})
     assert message.startswith("`flattening_max_depth` must have type")
+
+
+# Warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("start_dat", "start_date"),
+        ("startDate", "start_date"),
+        ("START_DATE", "start_date"),
+        ("status", "statuses"),
+        ("stream_map", "stream_maps"),
+        ("token", None),
+    ],
+)
+def test_unknown_setting_warns_with_the_nearest_name(name: str, nearest: str | None) -> None:
+    end = f": did you mean `{nearest}`?" if nearest else ". `tap-drift --about` lists the settings."
+    assert setting_warnings({name: TOKEN}) == [f"The unknown setting `{name}` is ignored{end}"]
+
+
+@pytest.mark.parametrize(
+    "name", list(TapDrift(validate_config=False).config_jsonschema["properties"])
+)
+def test_settings_of_tap_and_sdk_are_known(name: str) -> None:
+    assert setting_warnings({name: "x"}) == []
+    assert variable_warnings({f"TAP_DRIFT_{name.upper()}": "x"}, full_schema()) == []
+
+
+def test_names_with_an_underscore_in_front_are_comments() -> None:
+    assert setting_warnings({"_comment": "x"}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("START_DAT", "START_DATE"), ("LOG_LEVEL", "LOGLEVEL")]
+)
+def test_unknown_variable_warns_with_the_nearest_name(name: str, nearest: str) -> None:
+    [message] = variable_warnings({f"TAP_DRIFT_{name}": TOKEN}, full_schema())
+    assert message == (
+        f"The unknown environment variable TAP_DRIFT_{name} is ignored: did you mean "
+        f"TAP_DRIFT_{nearest}?"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TAP_DRIFT__SELECT", "TAP_DRIFT_SOURCE", "TAP_DRIFT_LOGLEVEL", "TARGET_START_DAT"),
+        *("TAP_DRIFT_STREAM_MAPS_USERS", "TAP_DRIFTER_START_DAT"),
+    ],
+)
+def test_other_variables_do_not_warn(name: str) -> None:
+    assert variable_warnings({name: "x"}, full_schema()) == []
+
+
+def test_blank_variable_does_not_warn() -> None:
+    assert variable_warnings({"TAP_DRIFT_START_DAT": ""}, full_schema()) == []
+
+
+@pytest.mark.parametrize("environment", [None, "MELTANO_EXTRACTOR_NAME"])
+def test_variables_are_checked_if_they_are_read(
+    environment: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("MELTANO_EXTRACTOR_NAME", raising=False)
+    monkeypatch.setenv("TAP_DRIFT_START_DAT", "2024-01-31")
+    TapDrift(config=dict(VALID))
+    assert "START_DAT" not in caplog.text
+    if environment:
+        monkeypatch.setenv(environment, "tap-drift")
+    TapDrift(config=dict(VALID), parse_env_config=not environment)
+    assert caplog.text.count("TAP_DRIFT_START_DAT is ignored") == 1
+
+
+def test_warning_precedes_the_error_of_a_setting(caplog: pytest.LogCaptureFixture) -> None:
+    [message] = errors({"acces_token": TOKEN})
+    assert message.startswith("`access_token` is missing")
+    assert "did you mean `access_token`?" in caplog.text
+    assert TOKEN not in caplog.text
+
+
+def test_discovery_does_not_warn(caplog: pytest.LogCaptureFixture) -> None:
+    TapDrift(config={"start_dat": "2024-01-31"}, validate_config=False)
+    assert "start_dat" not in caplog.text
+
+
+def test_start_date_in_the_future_warns() -> None:
+    [message] = setting_warnings({"start_date": "2099-01-01"})
+    assert message.startswith("`start_date` is in the future")
+
+
+@pytest.mark.parametrize("start_date", ["2024-01-31", "soon", 5])
+def test_other_start_dates_do_not_warn(start_date: Any) -> None:
+    assert setting_warnings({"start_date": start_date}) == []
 
 
 @pytest.mark.parametrize(

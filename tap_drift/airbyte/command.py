@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -29,6 +28,7 @@ from tap_drift.cli import ErrorReportingCommand
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import (
     FailedItemsError,
+    InvalidJsonError,
     RequestRefusedError,
     StreamsFailedError,
     TokenNotSavedError,
@@ -36,6 +36,7 @@ from tap_drift.exceptions import (
     is_output_error,
     user_messages,
 )
+from tap_drift.json_input import json_kind, parse_json
 from tap_drift.process import run_as_process
 from tap_drift.tap import TapDrift
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from tap_drift.api.auth import TokenStore
 
-_JSON_TYPES: dict[type, str] = {dict: "object", list: "array"}
+_JSON_TYPES: dict[type, str] = {dict: "an object", list: "a list"}
 
 
 class ControlMessageTokenStore:
@@ -228,10 +229,10 @@ def run() -> NoReturn:
 
 def _read_json(path: str, *kinds: type) -> Any:  # noqa: ANN401 - JSON
     try:
-        content = json.loads(Path(path).read_bytes())
-    except (RecursionError, ValueError):
-        content = None
+        content = parse_json(Path(path).read_bytes(), path)
+    except InvalidJsonError as error:
+        raise ConfigValidationError(str(error)) from None
     if not isinstance(content, kinds):
         expected = " or ".join(_JSON_TYPES[kind] for kind in kinds)
-        raise ConfigValidationError(f"{path} does not contain a JSON {expected}.")
+        raise ConfigValidationError(f"'{path}' is {json_kind(content)}, not {expected}.")
     return content
