@@ -14,8 +14,9 @@ from typing_extensions import override
 
 from tap_drift.cli import ErrorReportingCommand, config_callback
 from tap_drift.process import run_as_process
+from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.tap import TapDrift
-from tap_drift.verify.compare import compare
+from tap_drift.verify.compare import compare, status_differences
 from tap_drift.verify.extraction import read_messages
 from tap_drift.verify.progress import TerminalProgress
 from tap_drift.verify.report import Comparison, findings_as_json, format_report
@@ -74,8 +75,8 @@ class VerifyCommand(ErrorReportingCommand):
     "--missing",
     type=click.File("wb", lazy=False),
     metavar="FILE",
-    help="Write each record that is missing, stale, not requested, unknown or not extracted to "
-    "FILE: a JSON object per line with `stream`, `id` and `why`.",
+    help="Write each record that is missing, stale, different, not requested, unknown or not "
+    "extracted to FILE: a JSON object per line with `stream`, `id` and `why`.",
 )
 @click.argument("messages", type=click.File("rb"), default="-")
 @click.pass_context
@@ -87,8 +88,8 @@ def main(
     MESSAGES is a file with the output of one or more runs of tap-drift; the default is standard
     input. The command reads the same streams from Drift and prints a comparison.
 
-    Exit codes: 0 if complete; 1 if records are missing or stale, or if an error prevented the
-    check; 2 if the command line is invalid.
+    Exit codes: 0 if complete; 1 if records are missing, stale or different, or if an error
+    prevented the check; 2 if the command line is invalid.
     """
     try:
         comparison, store = _compare(config, messages)
@@ -124,6 +125,7 @@ def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Sto
         source.request_count,
         source.failed_streams,
         source.unread_items,
+        status_differences(store) if ConversationsStream.name in extraction.runs else [],
     )
     return comparison, store
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tap_drift.timestamps import format_timestamp
+from tap_drift.verify.store import CONVERSATION_STREAMS, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime, timedelta
 
     from tap_drift.verify.extraction import Extraction
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 REASONS = {
     "missing": "Drift had it when the extraction started, but it was not extracted",
     "stale": "the extracted version is older than the one Drift had when the extraction started",
+    "different": "its content differs from Drift's, which has not updated it since",
     "not requested": "an extracted record refers to this contact, but no conversation does: "
     "the tap requests only the contacts of conversations",
     "unknown": "an extracted record refers to it, but Drift does not return it",
@@ -64,6 +68,14 @@ FROM record AS source JOIN record AS extracted
     ON extracted.side = 0 AND extracted.stream = source.stream AND extracted.key = source.key
 WHERE source.side = 1 AND source.stream = :stream AND source.updated_at > extracted.updated_at
 """
+# A contact has no update time: the latest time in its attributes takes the place.
+_CONTENT_UNCHANGED = {
+    "contacts": "coalesce(source.updated_at, '') < :cutoff",
+    **dict.fromkeys(CONVERSATION_STREAMS - {"conversations"}, _CONVERSATION_UNCHANGED),
+}
+"""Whether Drift's content is that of the extraction; always for the other streams, whose changes
+have a later update time."""
+
 _INSERT_DELETED = """
 INSERT INTO finding SELECT stream, key, 'deleted' FROM record AS extracted
 WHERE side = 0 AND stream = :stream AND NOT EXISTS (
@@ -82,6 +94,20 @@ WHERE side = 0 AND stream = :stream
 """
 
 
+_DIFFERENT_PARTS = """
+SELECT finding.key, source.parts, extracted.parts FROM finding
+JOIN record AS source ON source.side = 1 AND source.stream = finding.stream
+    AND source.key = finding.key
+JOIN record AS extracted ON extracted.side = 0 AND extracted.stream = finding.stream
+    AND extracted.key = finding.key
+WHERE finding.stream = :stream AND finding.kind = 'different'
+"""
+_COUNT_UPDATED = """
+SELECT count(*) FROM finding
+WHERE stream = 'conversations' AND kind IN ('new', 'changed', 'deleted')
+"""
+
+
 class StreamResult(NamedTuple):
     """Result of comparing one stream."""
 
@@ -92,10 +118,13 @@ class StreamResult(NamedTuple):
     findings: dict[str, int]
     """Number of findings by kind: those of `REASONS`, and `new`, `changed` and `deleted`."""
 
+    differing_fields: dict[str, int]
+    """Number of different records by the field in which they differ."""
+
     @property
     def incomplete(self) -> int:
-        """The number of records that are missing or stale."""
-        return self.findings.get("missing", 0) + self.findings.get("stale", 0)
+        """The number of records that are missing, stale or different."""
+        return sum(self.findings.get(kind, 0) for kind in ("missing", "stale", "different"))
 
 
 def compare(
@@ -129,9 +158,28 @@ def compare(
     ]
 
 
+def different_records(store: Store, stream: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the key of each different record of a stream, and the fields in which it differs."""
+    for key, source, extracted in store.execute(_DIFFERENT_PARTS, stream=stream):
+        yield key, store.fields[stream].differing_fields(source, extracted)
+
+
+def status_differences(store: Store) -> list[str]:
+    """List the statuses whose counts differ by more than later updates explain."""
+    if "status" not in store.fields["conversations"].paths:
+        return []
+    source, extracted = (
+        Counter(store.count_by_status(side)) for side in (Side.SOURCE, Side.EXTRACTED)
+    )
+    [(updated,)] = store.execute(_COUNT_UPDATED)
+    statuses = sorted({*source, *extracted}, key=str)
+    return [str(each) for each in statuses if abs(source[each] - extracted[each]) > updated]
+
+
 def _compare_stream(store: Store, stream: str, cutoff: str) -> None:
     store.execute(_insert_missing_and_new(stream), stream=stream, cutoff=cutoff)
     store.execute(_INSERT_STALE_AND_CHANGED, stream=stream, cutoff=cutoff)
+    store.execute(_insert_different(stream), stream=stream, cutoff=cutoff)
     store.execute(_INSERT_DELETED, stream=stream)
     store.execute(_INSERT_UNKNOWN, stream=stream)
 
@@ -151,6 +199,21 @@ def _insert_missing_and_new(stream: str) -> str:
     """  # noqa: S608 - built from constants of this module
 
 
+def _insert_different(stream: str) -> str:
+    unchanged = _CONTENT_UNCHANGED.get(stream, "TRUE")
+    return f"""
+        INSERT INTO finding
+        SELECT source.stream, source.key, CASE WHEN {unchanged} THEN 'different' ELSE 'changed' END
+        FROM record AS source JOIN record AS extracted
+            ON extracted.side = 0 AND extracted.stream = source.stream
+            AND extracted.key = source.key
+        WHERE source.side = 1 AND source.stream = :stream AND source.digest <> extracted.digest
+            AND NOT EXISTS (
+                SELECT 1 FROM finding WHERE stream = source.stream AND key = source.key
+            )
+    """  # noqa: S608 - built from constants of this module
+
+
 def _summarize(store: Store, stream: str, *, is_extracted: bool) -> StreamResult:
     records = dict(
         store.execute(
@@ -162,4 +225,7 @@ def _summarize(store: Store, stream: str, *, is_extracted: bool) -> StreamResult
             "SELECT kind, count(*) FROM finding WHERE stream = :stream GROUP BY kind", stream=stream
         )
     )
-    return StreamResult(stream, is_extracted, records.get(1, 0), records.get(0, 0), findings)
+    differing = Counter(field for _, fields in different_records(store, stream) for field in fields)
+    return StreamResult(
+        stream, is_extracted, records.get(1, 0), records.get(0, 0), findings, differing
+    )

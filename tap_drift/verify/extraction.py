@@ -14,7 +14,7 @@ from tap_drift.timestamps import format_timestamp, parse_timestamp
 from tap_drift.verify.store import CONVERSATION_STREAMS, REFERENCED_STREAMS, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, KeysView
     from datetime import datetime, timedelta
 
     from tap_drift.verify.store import Store
@@ -27,6 +27,7 @@ class _Message(msgspec.Struct):
     record: dict[str, Any] | None = None
     time_extracted: str | None = None
     value: Any = None
+    schema: dict[str, Any] | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Message)
@@ -99,6 +100,7 @@ class _MessageReader:
         self._lookback = lookback
         self._run = Run()
         self._declared: set[str] = set()
+        self._properties: dict[str, KeysView[str]] = {}
         self._has_conversation_records = False
 
     def read_line(self, line: bytes) -> bool:
@@ -143,6 +145,19 @@ class _MessageReader:
         self.extraction.runs[stream] = self._run
         if message.key_properties and stream not in REFERENCED_STREAMS:
             self._store.primary_keys[stream] = tuple(message.key_properties)
+        self._read_properties(stream, (message.schema or {}).get("properties"))
+
+    def _read_properties(self, stream: str, properties: dict[str, Any] | None) -> None:
+        """Compare only the fields that the run emits: a catalog can deselect others."""
+        if not properties or self._properties.get(stream) == properties.keys():
+            return
+        if stream in self._properties:
+            raise FatalSyncError(
+                f"The runs in the input have different fields of `{stream}`. Verify only those "
+                "with the same fields, and with the same version of tap-drift."
+            )
+        self._properties[stream] = properties.keys()
+        self._store.fields[stream].restrict(dict.fromkeys(properties), has_others=True)
 
     def _read_record(self, message: _Message) -> None:
         if message.record is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from tap_drift.timestamps import format_timestamp
-from tap_drift.verify.compare import REASONS
+from tap_drift.verify.compare import REASONS, different_records
+from tap_drift.verify.fields import UNCOMPARED
 from tap_drift.verify.store import Side
 
 if TYPE_CHECKING:
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from tap_drift.verify.source_reader import StatusCounts
     from tap_drift.verify.store import Store
 
-_KINDS = ("missing", "stale", "new", "changed", "deleted", "not requested", "unknown")
+_KINDS = (
+    *("missing", "stale", "different"),
+    *("new", "changed", "deleted", "not requested", "unknown"),
+)
 _LEGEND = """\
 missing: Drift had the record when the extraction started, but it was not extracted.
 stale: the extracted version is older than the one that Drift had when the extraction started.
+different: the content differs from Drift's, which has not updated the record since.
 new, changed, deleted: since the extraction started. The next run extracts new and changed records.
 not requested: contacts that no conversation refers to. The tap does not request them.
 unknown: extracted records refer to the record, but Drift does not return it."""
@@ -44,9 +49,12 @@ class Comparison(NamedTuple):
     unread_items: dict[str, int]
     """Number of single items that could not be read from Drift, by stream."""
 
+    status_differences: list[str]
+    """Statuses whose number of conversations differs between Drift and the data."""
+
     @property
     def incomplete(self) -> int:
-        """The number of missing and stale records in the streams that could be compared."""
+        """The number of missing, stale and different records in the streams that were compared."""
         return sum(
             result.incomplete for result in self.results if result.stream not in self.failed_streams
         )
@@ -58,6 +66,7 @@ class Comparison(NamedTuple):
         return bool(self.extraction.runs) and not (
             self.incomplete
             or has_mismatches
+            or self.status_differences
             or self.extraction.is_truncated
             or self.failed_streams
             or self.unread_items
@@ -67,9 +76,16 @@ class Comparison(NamedTuple):
 def format_report(comparison: Comparison, store: Store) -> Iterator[str]:
     """Yield the lines of the report."""
     yield from _format_streams(comparison)
+    yield from _format_fields(comparison, store)
     yield ""
     if comparison.counts:
         yield from _format_counts(comparison.counts, store)
+    if comparison.status_differences:
+        yield (
+            "Drift and the data have different numbers of conversations: "
+            f"{', '.join(comparison.status_differences)}."
+        )
+    if comparison.counts or comparison.status_differences:
         yield ""
     yield _LEGEND
     yield ""
@@ -78,11 +94,21 @@ def format_report(comparison: Comparison, store: Store) -> Iterator[str]:
 
 
 def findings_as_json(store: Store) -> Iterator[bytes]:
-    """Yield a JSON line with `stream`, `id` and `why` for each finding listed in `REASONS`."""
+    """Yield a JSON line with `stream`, `id` and `why` for each finding listed in `REASONS`.
+
+    Those of different records have `fields` as well, the names of those that differ.
+    """
     for stream, key, kind in store.execute("SELECT stream, key, kind FROM finding ORDER BY rowid"):
-        if kind in REASONS:
-            finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "why": REASONS[kind]}
-            yield msgspec.json.encode(finding) + b"\n"
+        if kind in REASONS and kind != "different":
+            yield _finding_as_json(stream, key, kind)
+    for stream in store.primary_keys:
+        for key, fields in different_records(store, stream):
+            yield _finding_as_json(stream, key, "different", fields=fields)
+
+
+def _finding_as_json(stream: str, key: str, kind: str, **details: Any) -> bytes:
+    finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "why": REASONS[kind], **details}
+    return msgspec.json.encode(finding) + b"\n"
 
 
 def _format_streams(comparison: Comparison) -> Iterator[str]:
@@ -103,6 +129,24 @@ def _format_streams(comparison: Comparison) -> Iterator[str]:
         referenced = result.findings.get("not extracted", 0)
         suffix = f" ({referenced:,} referenced)" if referenced else ""
         yield f"{result.stream}: not extracted{suffix}"
+
+
+def _format_fields(comparison: Comparison, store: Store) -> Iterator[str]:
+    """Yield which fields differ, and which were not compared."""
+    for stream, *_, differing in comparison.results:
+        if differing:
+            yield f"{stream}: different in {_counted(differing)}"
+    for result in comparison.results:
+        if result.is_extracted and (unkept := store.fields[result.stream].unkept):
+            yield f"{result.stream}: not in the data, so not compared: {_counted(unkept)}"
+    for result in comparison.results:
+        if result.is_extracted:
+            for field, reason in UNCOMPARED.get(result.stream, {}).items():
+                yield f"{result.stream}: {reason}, so not compared: {field}"
+
+
+def _counted(fields: dict[str, int]) -> str:
+    return ", ".join(f"{field} ({count:,})" for field, count in sorted(fields.items()))
 
 
 def _stream_row(result: StreamResult) -> list[str]:
@@ -159,9 +203,12 @@ def _format_notes(comparison: Comparison) -> Iterator[str]:
 
 def _format_verdict(comparison: Comparison) -> Iterator[str]:
     if comparison.is_complete:
-        yield "COMPLETE: all records that Drift had when the extraction started were extracted."
+        yield (
+            "COMPLETE: all records that Drift had when the extraction started were extracted, "
+            "with the same content."
+        )
     elif comparison.incomplete:
-        yield f"INCOMPLETE: missing or stale records: {comparison.incomplete:,}."
+        yield f"INCOMPLETE: missing, stale or different records: {comparison.incomplete:,}."
     elif comparison.failed_streams:
         streams = ", ".join(sorted(comparison.failed_streams))
         yield f"NOT VERIFIED: streams that could not be read from Drift: {streams}."

@@ -287,6 +287,9 @@ class SourceReader:
             logger.warning("%s", error)
             self._unread_probes[name] += 1
             return
+        if name == ConversationsStream.name:  # a record of its details has more fields
+            declared = self._store.fields[name].declared
+            records = [{field: record.get(field) for field in declared} for record in records]
         for record in records:
             self._store.add(Side.SOURCE, name, record, None)
 

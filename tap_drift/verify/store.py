@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import msgspec
 from tap_drift.streams import STREAMS
 from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.sync.dedupe import temporary_database
+from tap_drift.timestamps import from_epoch_ms
+from tap_drift.verify.fields import StreamFields
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,18 +20,22 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Record
 
+    from tap_drift.verify.canonical import Value
+
+# record.digest, full_digest, parts: see `Digest`.
 # reference.referenced_at: the earliest `updatedAt` of the records that refer to `key`.
 _TABLES = """
 CREATE TABLE record (
     side INTEGER, stream TEXT, key TEXT,
     conversation_id INTEGER, status TEXT, created_at TEXT, updated_at TEXT, covered_until TEXT,
+    digest BLOB, full_digest BLOB, parts BLOB,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
 CREATE TABLE reference (
     side INTEGER, stream TEXT, key TEXT, referenced_at TEXT,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
-CREATE TABLE finding (stream TEXT, key TEXT, kind TEXT);
+CREATE TABLE finding (stream TEXT, key TEXT, kind TEXT, PRIMARY KEY (stream, key, kind));
 """
 
 # Streams without a creation time use the time of the last update instead.
@@ -60,6 +67,10 @@ CONVERSATION_STREAMS = {each.name for each in _STREAMS if each.parent_stream_typ
 _AUTHOR_STREAMS = {"contact": "contacts", "user": "users"}
 
 
+_EARLIEST_TIME = 1_300_000_000_000
+"""A time in epoch milliseconds, of 2011, before there was Drift: smaller numbers are no times."""
+
+
 class Side(IntEnum):
     """The origin of a record, as stored in the column `side`."""
 
@@ -75,6 +86,9 @@ class Store:
         self._db.executescript(_TABLES)
         self.primary_keys = {each.name: tuple(each.primary_keys) for each in _STREAMS}
         """The key properties of each stream, by its name."""
+
+        self.fields = {each.name: StreamFields(each.name) for each in _STREAMS}
+        """The fields of each stream that the data has, by the stream's name."""
 
         self.is_filtered = False
         """Whether the settings exclude conversations: contacts known only from meetings are then
@@ -93,14 +107,19 @@ class Store:
         Raises:
             KeyError: If a key property is absent.
         """
+        fields = self.fields[stream]
+        record = fields.canonical_record(record)
+        digest = fields.digest(record, is_source=side is Side.SOURCE)
         key = [record[name] for name in self.primary_keys[stream]]
         updated_at = record.get("updatedAt") or record.get("updateDateTime")
+        if stream == "contacts":
+            updated_at = _latest_time(record.get("attributes"))
         created_at = record.get(_CREATED_AT[stream]) if stream in _CREATED_AT else updated_at
         is_conversation = stream == "conversations"
         conversation_id = record["id"] if is_conversation else record.get("conversationId")
         status = record.get("status") if is_conversation else None
         self._db.execute(
-            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 side,
                 stream,
@@ -110,6 +129,9 @@ class Store:
                 created_at,
                 updated_at,
                 covered_until,
+                digest.compared,
+                digest.all if digest.all != digest.compared else None,
+                digest.parts,
             ),
         )
         # On the source side, only conversations decide which contacts the tap requests.
@@ -151,6 +173,24 @@ class Store:
             for target_id in value if isinstance(value, list) else [value]:
                 if isinstance(target_id, int):
                     yield target, target_id
+
+
+def _latest_time(attributes: Value) -> str | None:
+    """Return the latest time in the attributes of a contact, which have epoch milliseconds.
+
+    A time in the future, such as that of a planned meeting, is not a time of an update.
+    """
+    latest, now = 0, time.time() * 1000
+    values = [attributes]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif type(value) is int and latest < value <= now:
+            latest = value
+    return from_epoch_ms(latest) if latest > _EARLIEST_TIME else None
 
 
 def _encode_key(key: list[Any]) -> str:

@@ -171,7 +171,7 @@ def test_failed_item_that_drift_returns_later_is_missing(
     drift.faults_by_path.clear()
     result = verify(messages)
     assert result.exit_code == 1
-    assert "\nINCOMPLETE: missing or stale records: " in result.report
+    assert "\nINCOMPLETE: missing, stale or different records: " in result.report
     lacking = [m["id"] for m in drift.source_rows("messages") if m["conversationId"] == bad]
     assert sorted(result.record_ids("missing")) == [("messages", each) for each in sorted(lacking)]
     assert "failed_items" not in result.table
