@@ -27,7 +27,7 @@ from tap_drift.exceptions import RequestRefusedError
 from tap_drift.streams.isolated import IsolatedStream
 from tap_drift.streams.json_columns import DriftSchema, JsonColumns, declared
 from tap_drift.streams.records import RecordConverter
-from tap_drift.sync.shards import Shard
+from tap_drift.sync.shards import BY_CONVERSATION, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -68,6 +68,9 @@ class DriftStream(IsolatedStream):
     is_item: ClassVar[bool] = False
     """Whether a request is for a single conversation or contact."""
 
+    shared_by: ClassVar[str] = BY_CONVERSATION
+    """Field of a listed conversation that determines the shard which reads its row."""
+
     first_params: ClassVar[dict[str, Any]] = {}
     """Query parameters of the first page; other pages use the query of their link."""
 
@@ -81,8 +84,8 @@ class DriftStream(IsolatedStream):
 
     @cached_property
     def shard(self) -> Shard:
-        """The shard of the conversations that this process reads."""
-        return Shard.from_config(self.config)
+        """The shard that this process reads."""
+        return Shard.from_config(self.config, self.shared_by)
 
     # From request to page
 

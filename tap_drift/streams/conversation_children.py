@@ -12,11 +12,10 @@ from tap_drift.exceptions import ItemFailedError
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.per_conversation import Item, PerConversationStream
 from tap_drift.sync.dedupe import DiskBackedSet
+from tap_drift.sync.shards import BY_CONTACT
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
-
-    from tap_drift.sync.shards import Shard
 
 
 class ConversationChildStream(PerConversationStream):
@@ -32,10 +31,6 @@ class ConversationChildStream(PerConversationStream):
     @override
     def item(self, item_id: int) -> Item:
         return Item(item_id, {"conversationId": item_id})
-
-    @override
-    def belongs_to(self, item_id: int, shard: Shard) -> bool:
-        return shard.contains(item_id)
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
@@ -80,7 +75,8 @@ class TranscriptsStream(ConversationChildStream):
 class ContactsStream(PerConversationStream):
     """Each contact of the listed conversations, once per run: `GET /contacts/{id}`.
 
-    Drift has no list of contacts.
+    Drift has no list of contacts. A shard reads its own contacts, whichever shard has their
+    conversations: in a database that several shards load at once, each row has one writer.
     """
 
     name = "contacts"
@@ -88,6 +84,7 @@ class ContactsStream(PerConversationStream):
     primary_keys = ("id",)
     parent_stream_type = ConversationsStream
     scope = "contact_read"
+    shared_by = BY_CONTACT
     parse = staticmethod(parse_object)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from tap_drift.streams.base import DriftStream
 from tap_drift.streams.listing import ListingReader
 from tap_drift.sync.checkpoints import (
     UPDATED_AT,
+    discard_progress_of_other_rows,
     discard_resume_point,
     read_bookmark,
     write_checkpoint,
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
 
 LISTING_HOST = "https://api.drift.com"
 """Host of the listing of conversations (Drift's documentation)."""
+
+_OTHER_ROWS = (
+    "%s: an earlier version of the tap shared the contacts out among the shards by conversation. "
+    "This run reads all contacts of the shard again."
+)
 
 PAGES_PER_STATE = 10
 """Pages between two STATE messages; with children, each page has one."""
@@ -151,6 +158,8 @@ class ConversationsStream(DriftStream):
         plans: dict[str, list[str]] = {}
         for name, stream in self._active.items():
             is_incremental = self._is_incremental(stream)
+            if discard_progress_of_other_rows(stream.stream_state, stream.shard):
+                stream.log(_OTHER_ROWS, name, level=logging.WARNING)
             walk = self._planner.walk(stream.stream_state, is_incremental=is_incremental)
             plan = self._planner.describe(walk, stream.replication_method)
             plans.setdefault(plan, []).append(name)
@@ -165,12 +174,13 @@ class ConversationsStream(DriftStream):
         return has_key and stream.replication_method == "INCREMENTAL"
 
     def _with_children(self, records: list[Record]) -> Iterator[Record]:
-        """Yield records; when the next one is requested, write the children of the last one."""
+        """Yield this shard's records; after each record, of any shard, write its children."""
         if not self._children:
             yield from records
             return
         for record in records:
-            yield record
+            if self.shard.contains_row(record):
+                yield record
             is_emitted = self.stream_maps[0].get_filter_result(record)
             for child in self._children:
                 (child.write if is_emitted else child.discard)(record)
@@ -183,7 +193,8 @@ class ConversationsStream(DriftStream):
             if not has_batches:
                 self.write_state()
             return
-        progress.add_page(len(batch.records), batch.oldest)
+        own = sum(map(self.shard.contains_row, batch.records))
+        progress.add_page(own, batch.oldest)
         is_last = all(checkpoint.is_complete for checkpoint in batch.checkpoints.values())
         # Records of a batch file are written long after their page: only the last page counts.
         if has_batches and not is_last:
@@ -200,7 +211,7 @@ class ConversationsStream(DriftStream):
         if stream.failure is not None or (stream.holds_back_state and not checkpoint.is_complete):
             return
         if self._is_incremental(stream):
-            write_checkpoint(stream.stream_state, checkpoint, self.shard)
+            write_checkpoint(stream.stream_state, checkpoint, stream.shard)
         else:
             discard_resume_point(stream.stream_state)
 

@@ -41,6 +41,8 @@ class PageBatch:
     """The records of one page of the listing, or items of earlier runs that are requested again."""
 
     records: list[Record]
+    """The listed conversations; those of other shards as well, if a child reads their contact."""
+
     read_at: datetime
     oldest: int | None
     """Last `updatedAt` seen, epoch milliseconds."""
@@ -153,10 +155,13 @@ class ListingReader:
                 "the whole listing."
             )
         self._listing.to_records([row for row, _ in selected])
-        shard = self._listing.shard
-        if shard.is_whole_account:
+        if self._listing.shard.is_whole_account:
             return selected
-        return [(row, names) for row, names in selected if shard.contains(row["id"])]
+        shared = [(row, self._readers_in_shard(row, names)) for row, names in selected]
+        return [(row, names) for row, names in shared if names]
+
+    def _readers_in_shard(self, row: Record, names: set[str]) -> set[str]:
+        return {name for name in names if self._active[name].shard.contains_row(row)}
 
     def _request_children(self, selected: list[tuple[Record, set[str]]]) -> None:
         for record, names in selected:

@@ -28,6 +28,7 @@ from tap_drift.exceptions import (
 )
 from tap_drift.streams.base import DriftStream
 from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems
+from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from tap_drift.api.responses import Row
     from tap_drift.streams.outages import OutageCheck
     from tap_drift.sync.fetch_queue import FetchQueue
-    from tap_drift.sync.shards import Shard
 
 _MAX_NAMED = 20
 """Number of missing or failed items that are named in the log."""
@@ -118,10 +118,6 @@ class PerConversationStream(DriftStream):
     def item(self, item_id: int) -> Item:
         """Return the item with this id."""
 
-    def belongs_to(self, item_id: int, shard: Shard) -> bool:  # noqa: ARG002 - children use it
-        """Return whether a shard requests the item."""
-        return True
-
     @property
     def failed_items(self) -> FailedItems:
         """The items that could not be read, in this run or an earlier one."""
@@ -141,10 +137,8 @@ class PerConversationStream(DriftStream):
         progress = {"resume", "replication_key_value"}
         self._has_succeeded_before = bool(progress & {*self.stream_state})
         self._to_retry = {item.id: item for item in self.failed_items}
-        for item_id in [*self._to_retry]:
-            if not self.belongs_to(item_id, self.shard):
-                self.failed_items.resolve(item_id)
-                del self._to_retry[item_id]
+        if Shard.from_state(self.stream_state).is_whole_account:
+            self._leave_items_to_other_shards()
         self._write_schema_message()
 
     def request(self, record: Record) -> None:
@@ -267,6 +261,12 @@ class PerConversationStream(DriftStream):
     @override
     def backoff_wait_generator(self) -> Generator[float, Any, None]:
         return item_wait_times(self.client.circuit_breaker)
+
+    def _leave_items_to_other_shards(self) -> None:
+        for item_id in [*self._to_retry]:
+            if not self.shard.contains(item_id):
+                self.failed_items.resolve(item_id)
+                del self._to_retry[item_id]
 
     def _submit(self, record: Record, item: Item) -> None:
         if self._queue:

@@ -7,7 +7,7 @@ The state of a stream that follows the listing:
 | `replication_key`, `replication_key_value` | the bookmark, in the SDK's form |
 | `resume` | the resume point of an interrupted walk |
 | `failed_items` | the items that could not be read: see `FailedItems` |
-| `shard` | `[index, count]`, if the conversations are shared among processes |
+| `shard` | `[index, count]` in shards; `[index, count, "contactId"]` for `contacts` |
 """
 
 from __future__ import annotations
@@ -87,12 +87,28 @@ def write_checkpoint(state: MutableMapping[str, Any], checkpoint: Checkpoint, sh
         state["replication_key"] = UPDATED_AT
         state["replication_key_value"] = from_epoch_ms(bookmark)
     if not shard.is_whole_account:
-        state["shard"] = [shard.index, shard.count]
+        state["shard"] = shard.for_state
 
 
 def discard_resume_point(state: MutableMapping[str, Any]) -> None:
     """Remove the resume point, if there is one."""
     state.pop("resume", None)
+
+
+def discard_progress_of_other_rows(state: MutableMapping[str, Any], shard: Shard) -> bool:
+    """Discard bookmark and resume point if they are of rows that are shared out differently now.
+
+    Failed items remain: the shard that failed to read them requests them.
+
+    Returns:
+        Whether there were any.
+    """
+    state_shard = Shard.from_state(state)
+    if state_shard.is_whole_account or state_shard.shared_by == shard.shared_by:
+        return False
+    discard_resume_point(state)
+    state.pop("replication_key_value", None)
+    return True
 
 
 def latest(*times: int | None) -> int | None:
@@ -117,8 +133,7 @@ def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
     if not failed_items.are_valid(state):
         return f"The state's `failed_items` of `{stream}` have another form: {advice}"
     try:
-        index, count = state.get("shard", (0, 1))
-        state_shard = Shard(int(index), int(count))
+        state_shard = Shard.from_state(state)
     except (TypeError, ValueError):
         return f"The state's `shard` of `{stream}` is not an index and a count: {advice}"
     if state_shard.covers(shard):

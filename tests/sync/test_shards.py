@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_target import FakeTarget
+from faults import answer, page
 from runs import CapturedMessages, catalog, sync
 from singer_sdk.exceptions import ConfigValidationError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-STREAMS = ("conversations", "conversation_details", "messages", "transcripts")
+STREAMS = ("conversations", "conversation_details", "messages", "transcripts", "contacts")
 STEPS = {
     "consecutive": 1,
     "even": 2,
@@ -78,7 +79,8 @@ def test_shards_together_emit_every_row_once(
         sync(config | {"shard_count": count, "shard_index": index}, catalog=catalog(*STREAMS))
         for index in range(count)
     ]
-    for name, key in zip(STREAMS, ("id", "id", "id", "conversationId"), strict=True):
+    for name in STREAMS:
+        key = "conversationId" if name == "transcripts" else "id"
         keys = [record[key] for shard in shards for record in shard.records(name)]
         assert len(keys) == len(set(keys))
     target = FakeTarget()
@@ -99,6 +101,38 @@ def test_shard_requests_only_its_own_conversations(
     assert drift.count_requests("/conversations/list") == 3  # every shard reads the whole listing
 
 
+def test_shard_requests_each_of_its_contacts_once(drift: FakeDrift, config: dict[str, Any]) -> None:
+    """Its own contacts, also those whose conversations are all in other shards."""
+    messages = sync(config | {"shard_count": 4, "shard_index": 1}, catalog=catalog("contacts"))
+    own = [row["id"] for row in drift.source_rows("contacts") if Shard(1, 4).contains(row["id"])]
+    assert messages.record_ids("contacts") == own
+    named = {row["contactId"] for row in drift.account.conversations if row.get("contactId")}
+    requested = [int(path.split("/")[2]) for path in drift.requests if "/contacts/" in path]
+    assert sorted(requested) == sorted(each for each in named if Shard(1, 4).contains(each))
+    assert {each["type"] for each in messages.all} == {"SCHEMA", "RECORD", "STATE"}
+    assert not messages.records("conversations")
+
+
+def test_shard_logs_the_number_of_its_own_conversations(
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    selected = catalog("conversations", "contacts")
+    sync(config | {"shard_count": 2, "shard_index": 0}, catalog=selected)
+    own = [number for number in drift.conversation_ids() if Shard(0, 2).contains(number)]
+    assert f"{len(own)} conversations, " in caplog.text
+
+
+def test_contact_without_a_valid_id_fails_in_one_shard(
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    drift.faults_by_path["list?"] = page({"id": 7, "updatedAt": 1, "contactId": "seven"})
+    for index in range(3):
+        settings = {"shard_count": 3, "shard_index": index, "max_failed_items": 1}
+        sync(config | settings, catalog=catalog("contacts"))
+    assert caplog.text.count("`contactId` of conversation 7 is not an integer") == 1
+
+
 def test_first_shard_reads_streams_without_conversations(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
@@ -116,7 +150,7 @@ def test_interrupted_shards_resume_from_their_own_states(
     drift: FakeDrift, config: dict[str, Any]
 ) -> None:
     """Conversations change between the runs; every second run of a shard loses 9 messages."""
-    selected = catalog("conversations", "messages")
+    selected = catalog("conversations", "messages", "contacts")
     shards = [config | {"shard_count": 3, "shard_index": index} for index in range(3)]
     targets = [FakeTarget() for _ in shards]
     for turn in range(4):
@@ -132,10 +166,67 @@ def test_interrupted_shards_resume_from_their_own_states(
         target.load(sync(settings, target.state, selected).all)
         for name, rows in target.tables.items():
             everything.tables[name] |= rows
-    assert everything.missing(drift, "conversations", "messages") == set()
+    assert everything.missing(drift, "conversations", "messages", "contacts") == set()
+
+
+def test_next_run_reads_contacts_of_conversations_of_all_shards(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    shards = [config | {"shard_count": 3, "shard_index": index} for index in range(3)]
+    states = [sync(settings, catalog=catalog("contacts")).state() for settings in shards]
+    updated = [row for row in drift.account.conversations if row.get("contactId")][-9:]
+    for turn, row in enumerate(updated):
+        drift.update_conversation(row["id"], 1_780_000_000_000 + turn)
+    drift.requests.clear()
+    for settings, state in zip(shards, states, strict=True):
+        sync(settings, state, catalog("contacts"))
+    requested = [int(path.split("/")[2]) for path in drift.requests if "/contacts/" in path]
+    assert len(requested) == len(set(requested))
+    assert {row["contactId"] for row in updated} <= set(requested)
+
+
+def test_failed_contact_is_requested_again_by_its_shard(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    contact = drift.source_rows("contacts")[-1]["id"]
+    drift.faults_by_path[f"/contacts/{contact}"] = answer(400)
+    shards = [config | {"shard_count": 3, "shard_index": index} for index in range(3)]
+    shards = [settings | {"max_failed_items": 1} for settings in shards]
+    states = [sync(settings, catalog=catalog("contacts")).state() for settings in shards]
+    failed = [state["bookmarks"]["contacts"].get("failed_items", {}) for state in states]
+    assert [[*items] for items in failed if items] == [[str(contact)]]
+    drift.faults_by_path.clear()
+    read = [
+        sync(settings, state, catalog("contacts"))
+        for settings, state in zip(shards, states, strict=True)
+    ]
+    assert [contact in each.record_ids("contacts") for each in read].count(True) == 1
 
 
 # State and settings
+
+
+def test_contacts_shared_by_conversation_are_read_again(
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The state of version 0.1.0: a contact may belong to a shard that has not read it."""
+    settings = config | {"shard_count": 3, "shard_index": 1}
+    selected = catalog("conversations", "contacts")
+    first = sync(settings, catalog=selected)
+    state = json.loads(json.dumps(first.state()))
+    state["bookmarks"]["contacts"]["shard"] = [1, 3]
+    foreign = next(
+        row["id"] for row in drift.source_rows("contacts") if not Shard(1, 3).contains(row["id"])
+    )
+    times = {"since": "2026-11-24T10:00:00.000+00:00", "last": "2026-11-24T10:00:00.000+00:00"}
+    item = {"reason": "400 on /contacts", "status": 400, **times}
+    state["bookmarks"]["contacts"]["failed_items"] = {str(foreign): item}
+    second = sync(settings, state, selected)
+    assert second.record_ids("contacts") == [*first.record_ids("contacts"), foreign]
+    assert "This run reads all contacts of the shard again." in caplog.text
+    assert second.state()["bookmarks"]["contacts"] == first.state()["bookmarks"]["contacts"]
+    third = sync(settings, second.state(), selected)
+    assert set(third.record_ids("contacts")) <= {drift.account.conversations[0]["contactId"]}
 
 
 @pytest.mark.parametrize(
