@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from tap_drift.sync.shared_walk import SharedWalk
 
 PAGES_AHEAD = 2
-"""Number of pages read ahead of the page being written; more if pages are small."""
+"""Number of pages read ahead of the page being written; more if pages are small.
+
+With one, the next request would wait for the main thread, which does not release Python's lock
+while it writes a page.
+"""
 
 _RETRIES_PER_BATCH = 100
 
@@ -79,22 +83,27 @@ class ListingReader:
 
     @contextmanager
     def open(self) -> Iterator[Iterator[PageBatch]]:
-        """Provide the batches; with children, they are read ahead in other threads."""
-        if not self._children:
-            yield self._batches()
-            return
+        """Provide the batches, which are read ahead in another thread."""
+        # The process does not wait for requests under way: `run_as_process` ends it.
+        with ExitStack() as stack:
+            self._listing.cancelled.clear()
+            stack.callback(self._listing.cancelled.set)
+            ahead = PAGES_AHEAD
+            if self._children:
+                ahead += self._start_children(stack)
+            yield iter(stack.enter_context(Prefetcher(self._batches(), ahead)))
+
+    def _start_children(self, stack: ExitStack) -> int:
+        """Start the children, until the stack closes; return the further pages to read ahead."""
         config = self._listing.config
         concurrency = int(config["concurrency"])
-        ahead = PAGES_AHEAD + 2 * concurrency // int(config["page_size"])
         queue: FetchQueue[FetchResult] = FetchQueue(concurrency)
-        with ExitStack() as stack:
-            # The process does not wait for requests under way: `run_as_process` ends it.
-            stack.callback(queue.close)
-            outages = OutageCheck(self._listing)
-            for child in self._children:
-                child.start(queue, outages)
-                stack.callback(child.finish)
-            yield iter(stack.enter_context(Prefetcher(self._batches(), ahead)))
+        stack.callback(queue.close)
+        outages = OutageCheck(self._listing)
+        for child in self._children:
+            child.start(queue, outages)
+            stack.callback(child.finish)
+        return 2 * concurrency // int(config["page_size"])
 
     def _batches(self) -> Iterator[PageBatch]:
         yield from self._read_listing()

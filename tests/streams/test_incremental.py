@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from fake_drift import now_ms
 from faults import answer, page
 from runs import sync
+from typing_extensions import override
 
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
@@ -61,11 +63,29 @@ def test_start_date_limits_the_requests(drift: FakeDrift, config: dict[str, Any]
     assert count_requests(drift, config | {"start_date": start_date}) == 1
 
 
-def test_page_is_written_before_the_next_request(drift: FakeDrift, config: dict[str, Any]) -> None:
-    output, written = io.BytesIO(), []
-    drift.on_request = lambda _: written.append(output.getvalue().count(b'"RECORD"'))
+class WaitingOutput(io.BytesIO):
+    """Output whose first records are written when the server has received these requests."""
+
+    def __init__(self, drift: FakeDrift, requests: int) -> None:
+        super().__init__()
+        self.received = threading.Semaphore(0)
+        self.requests = requests
+        drift.on_request = lambda _: self.received.release()
+
+    @override
+    def write(self, data: Any) -> int:
+        while self.requests and b'"RECORD"' in data:
+            assert self.received.acquire(timeout=10)
+            self.requests -= 1
+        return super().write(data)
+
+
+def test_next_page_is_requested_while_a_page_is_written(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    output = WaitingOutput(drift, requests=2)
     TapDrift(config=config, message_writer=MessageWriter(output)).sync_all()
-    assert written == [0, 100, 200]
+    assert output.getvalue().count(b'"RECORD"') == 250
 
 
 # Lookback
