@@ -13,6 +13,8 @@ import click
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.mapper import PluginMapper
+from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_drift.api.client import DriftClient
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk.plugin_base import _ConfigInput
-    from singer_sdk.singerlib import Catalog
     from singer_sdk.streams import Stream
 
     from tap_drift.api.auth import TokenStore
@@ -90,6 +91,23 @@ class TapDrift(Tap):
         if catalog and self.config.get(NESTED_AS_JSON):
             apply_to_catalog(catalog)
         return catalog
+
+    @override
+    def setup_mapper(self) -> None:
+        """Set up the stream maps, also those of streams that are not selected.
+
+        The SDK checks a map against the selected fields. A stream that is not selected has none,
+        so its map would be an error.
+        """
+        self.mapper = PluginMapper(dict(self.config), self.logger)
+        selected = Catalog()
+        for name, entry in self.catalog.items():
+            if entry.metadata.resolve_selection()[()]:
+                selected[name] = entry
+            else:
+                schema = entry.schema.to_dict()
+                self.mapper.register_raw_stream_schema(name, schema, entry.key_properties)
+        self.mapper.register_raw_streams_from_catalog(selected)
 
     @property
     def drift_streams(self) -> list[DriftStream]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from meltano_project import copy_project
 from runs import TARGET_PYTHON, catalog
 
 if TYPE_CHECKING:
@@ -44,14 +45,7 @@ def uv() -> str:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the Meltano project: Meltano writes into its folder."""
-    project = tmp_path / "project"
-    project.mkdir()
-    for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
-        shutil.copy(ROOT / path, project)
-    for path in ("plugins", "schemas", "tap_drift"):
-        shutil.copytree(ROOT / path, project / path)
-    (project / "output").mkdir()
-    return project
+    return copy_project(tmp_path / "project")
 
 
 @pytest.fixture

@@ -1,22 +1,56 @@
-"""`meltano run` with all streams into DuckDB, in a copy of the Meltano project."""
+"""Meltano's commands in a copy of the Meltano project, with real loaders."""
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 import subprocess
 from datetime import datetime
+from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-import duckdb
+import pytest
+import yaml
 from fake_target import WALK_STREAMS
+from generate_settings import sdk_settings
+from meltano_project import ROOT, Meltano, copy_project
 from runs import TARGET_PYTHON
 
 from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
+from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fake_drift import FakeDrift
+
+MASK = {"messages": {"body": "md5(body) if body else None"}}
+
+
+@pytest.fixture(scope="module")
+def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Meltano:
+    """A project in which the tap and a loader are installed."""
+    project = copy_project(tmp_path_factory.mktemp("meltano") / "project")
+    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
+    environment = {"MELTANO_ENVIRONMENT": "sandbox", "TARGET_DUCKDB__PYTHON": python}
+    meltano = Meltano(project, environment)
+    meltano("install", "tap-drift", "target-duckdb")
+    return meltano
+
+
+@pytest.fixture
+def meltano(installed: Meltano, drift: FakeDrift, tmp_path: Path) -> Meltano:
+    """The installed project, with an empty database and without state."""
+    shutil.copy(ROOT / "meltano.yml", installed.project)
+    (tmp_path / "state").mkdir()
+    environment = {
+        "MELTANO_STATE_BACKEND_URI": f"file://{tmp_path}/state",
+        "TAP_DRIFT_ACCESS_TOKEN": drift.token,
+        "TAP_DRIFT_API_URL": drift.url,
+        "TAP_DRIFT__SELECT": '["conversations.*", "messages.*"]',
+        "TARGET_DUCKDB_FILEPATH": str(tmp_path / "sandbox.duckdb"),
+    }
+    return Meltano(installed.project, installed.environment | environment)
 
 
 def expected(drift: FakeDrift) -> dict[str, int]:
@@ -35,36 +69,14 @@ def expected(drift: FakeDrift) -> dict[str, int]:
     }
 
 
-def test_second_meltano_run_loads_the_changes(drift: FakeDrift, uv: str, project: Path) -> None:
-    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
-    environment = {
-        "MELTANO_ENVIRONMENT": "sandbox",
-        "TAP_DRIFT_ACCESS_TOKEN": drift.token,
-        "TAP_DRIFT_API_URL": drift.url,
-        "TAP_DRIFT__SELECT": '["*.*"]',
-        "TARGET_DUCKDB__PYTHON": python,
-    }
-
+def test_second_meltano_run_loads_the_changes(drift: FakeDrift, meltano: Meltano) -> None:
     def run() -> None:
-        command = ["meltano", "run", "tap-drift", "target-duckdb"]
-        finished = subprocess.run(
-            command,
-            cwd=project,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = finished.stdout + finished.stderr
-        assert finished.returncode == 0, output
-        assert drift.token not in output
-
-    def query(sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(project / "output" / "sandbox.duckdb"), read_only=True) as database:
-            return database.execute(sql).fetchall()
+        select = '["*.*"]'
+        finished = meltano("run", "tap-drift", "target-duckdb", TAP_DRIFT__SELECT=select)
+        assert drift.token not in finished.stdout + finished.stderr
 
     def count(table: str) -> Any:
-        return query(f"SELECT count(*) FROM drift.{table}")[0][0]  # noqa: S608 - a constant name
+        return meltano.query(f"SELECT count(*) FROM drift.{table}")[0][0]  # noqa: S608 - a constant name
 
     def loaded() -> dict[str, int]:
         return {stream: count(stream) for stream in expected(drift)}
@@ -76,6 +88,50 @@ def test_second_meltano_run_loads_the_changes(drift: FakeDrift, uv: str, project
     run()
     assert loaded() == expected(drift)
     assert len(drift.requests) - requests < 30
-    assert query("SELECT DISTINCT createdat FROM drift.messages ORDER BY 1 DESC LIMIT 1") == [
-        (datetime(2026, 8, 29, 10, 40),)
-    ]
+    assert meltano.query(
+        "SELECT DISTINCT createdat FROM drift.messages ORDER BY 1 DESC LIMIT 1"
+    ) == [(datetime(2026, 8, 29, 10, 40),)]
+
+
+def loaded_bodies(meltano: Meltano) -> set[str | None]:
+    return {body for (body,) in meltano.query("SELECT body FROM drift.messages")}
+
+
+def masked_bodies(drift: FakeDrift) -> set[str | None]:
+    """Return the hashes of the bodies of all messages."""
+    bodies = {message.get("body") for message in drift.source_rows("messages")}
+    return {body and md5(body.encode(), usedforsecurity=False).hexdigest() for body in bodies}
+
+
+def test_stream_map_in_the_environment_masks_bodies(drift: FakeDrift, meltano: Meltano) -> None:
+    meltano("run", "tap-drift", "target-duckdb", TAP_DRIFT_STREAM_MAPS=json.dumps(MASK))
+    assert loaded_bodies(meltano) == masked_bodies(drift)
+
+
+def test_stream_map_in_meltano_yml_masks_bodies(drift: FakeDrift, meltano: Meltano) -> None:
+    """`meltano config set` writes the YAML."""
+    meltano("config", "set", "tap-drift", "stream_maps", json.dumps(MASK))
+    [_, sandbox] = yaml.safe_load((meltano.project / "meltano.yml").read_text())["environments"]
+    assert sandbox["config"]["plugins"]["extractors"][0]["config"] == {"stream_maps": MASK}
+    meltano("run", "tap-drift", "target-duckdb")
+    assert loaded_bodies(meltano) == masked_bodies(drift)
+
+
+def test_meltano_passes_sdk_settings_with_their_types(meltano: Meltano) -> None:
+    variables = {
+        "TAP_DRIFT_FLATTENING_ENABLED": "true",
+        "TAP_DRIFT_FLATTENING_MAX_DEPTH": "1",
+        "TAP_DRIFT_STREAM_MAP_CONFIG": '{"hash_seed": "salt"}',
+        "TAP_DRIFT_FAKER_CONFIG_LOCALE": "de_DE",
+        "TAP_DRIFT_BATCH_CONFIG_ENCODING_FORMAT": "jsonl",
+        "TAP_DRIFT_BATCH_CONFIG_STORAGE_ROOT": "file:///tmp/drift",
+    }
+    printed = meltano("--log-level=error", "config", "--unsafe", "print", "tap-drift", **variables)
+    config = TapDrift(config=json.loads(printed.stdout)).config
+    assert {name: config[name] for name in sdk_settings() if name in config} == {
+        "stream_map_config": {"hash_seed": "salt"},
+        "faker_config": {"locale": "de_DE", "seed": None},
+        "flattening_enabled": True,
+        "flattening_max_depth": 1,
+        "batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///tmp/drift"}},
+    }

@@ -219,6 +219,14 @@ def test_stream_map_without_effect_changes_no_message(config: dict[str, Any]) ->
         assert set(messages.all[5]) == {"type", "stream", "record", "time_extracted"}
 
 
+@pytest.mark.parametrize("value", ["__NULL__", "md5(body) if body else None"])
+def test_stream_map_of_an_unselected_stream_has_no_effect(
+    value: str, drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    maps = {"messages": {"body": value}}
+    assert sync(config | {"stream_maps": maps}).record_ids() == drift.conversation_ids()
+
+
 def test_flattening_emits_all_records(drift: FakeDrift, config: dict[str, Any]) -> None:
     flat = config | {"flattening_enabled": True, "flattening_max_depth": 1}
     assert sync(flat).record_ids() == drift.conversation_ids()

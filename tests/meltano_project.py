@@ -1,0 +1,58 @@
+"""A copy of the Meltano project, and Meltano's commands in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+ROOT = Path(__file__).parents[1]
+
+
+def copy_project(project: Path) -> Path:
+    """Copy the Meltano project and the tap, without what Meltano has installed.
+
+    Meltano writes into the folder of its project.
+    """
+    project.mkdir()
+    for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
+        shutil.copy(ROOT / path, project)
+    for path in ("plugins", "schemas", "tap_drift"):
+        shutil.copytree(ROOT / path, project / path)
+    (project / "output").mkdir()
+    return project
+
+
+class Meltano:
+    """Runs Meltano's commands in a project.
+
+    Attributes:
+        project: The folder of the project.
+        environment: Environment variables of every command.
+    """
+
+    def __init__(self, project: Path, environment: dict[str, str]) -> None:
+        self.project = project
+        self.environment = environment
+
+    def __call__(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that must succeed."""
+        finished = subprocess.run(
+            [shutil.which("meltano") or "meltano", *words],
+            cwd=self.project,
+            env=os.environ | self.environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Query what target-duckdb has loaded."""
+        with duckdb.connect(self.environment["TARGET_DUCKDB_FILEPATH"], read_only=True) as database:
+            return database.execute(sql).fetchall()
