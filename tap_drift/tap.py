@@ -36,7 +36,8 @@ from tap_drift.streams import STREAMS
 from tap_drift.streams.json_columns import SETTING as NESTED_AS_JSON
 from tap_drift.streams.json_columns import apply_to_catalog
 from tap_drift.streams.per_conversation import PerConversationStream
-from tap_drift.sync.checkpoints import state_error
+from tap_drift.sync.checkpoints import assume_coverage, state_error
+from tap_drift.sync.plan import WalkPlanner
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.timestamps import format_timestamp
@@ -209,7 +210,20 @@ class TapDrift(Tap):
             if error := state_error(stream, stream_state, shard):
                 raise ConfigValidationError("The state is wrong", errors=[error])
         super().load_state(state)
+        self._assume_coverage()
         self._has_state = True
+
+    def _assume_coverage(self) -> None:
+        """Complete a state of an earlier version, and warn of what that assumes."""
+        wanted = WalkPlanner.from_config(self.config, self.initialized_at).wanted
+        bookmarks = self.state.get("bookmarks", {}).items()
+        if names := [name for name, state in bookmarks if assume_coverage(state, wanted)]:
+            self.logger.warning(
+                "The state of %s was written by an earlier version, which did not record "
+                "`statuses` and `start_date`: it is taken as made with those of this run. If they "
+                "have changed since, run once without state.",
+                ", ".join(names),
+            )
 
     @classmethod
     @override

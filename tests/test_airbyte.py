@@ -271,6 +271,17 @@ def test_second_read_requests_only_updates(
     assert len(drift.requests) - requests_before < 6
 
 
+def test_read_with_more_statuses_emits_what_is_missing(
+    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+) -> None:
+    catalog = configured_catalog("conversations")
+    first = source("read", config=airbyte_config | {"statuses": ["open"]}, catalog=catalog)
+    second = source("read", config=airbyte_config, catalog=catalog, state=first.last_states())
+    rows = first.records("conversations") + second.records("conversations")
+    assert {row["id"] for row in rows} == {*drift.conversation_ids()}
+    assert len(rows) == len(drift.conversation_ids()) + 1
+
+
 def test_interrupted_read_resumes_from_any_state(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
@@ -546,7 +557,7 @@ def test_state_without_progress_reads_everything(
         ([{"data": {"bookmarks": {"conversations": 5}}}], "is not a list of Airbyte state"),
         ("text", "is a string, not an object or a list"),
         ([{"stream": stream_state({"replication_key_value": 5})}], "is not a date-time"),
-        ([{"stream": stream_state({"failed_items": []})}], "have another form"),
+        ([{"stream": stream_state({"failed_items": []})}], "has another form"),
         ([{"stream": stream_state({"shard": 5})}], "is not an index and a count"),
     ],
 )

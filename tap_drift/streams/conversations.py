@@ -160,12 +160,12 @@ class ConversationsStream(DriftStream):
             is_incremental = self._is_incremental(stream)
             if discard_progress_of_other_rows(stream.stream_state, stream.shard):
                 stream.log(_OTHER_ROWS, name, level=logging.WARNING)
-            walk = self._planner.walk(stream.stream_state, is_incremental=is_incremental)
-            plan = self._planner.describe(walk, stream.replication_method)
-            plans.setdefault(plan, []).append(name)
-            walks[name] = walk
-        for plan, names in plans.items():
-            self.log("Reading %s: %s", ", ".join(names), plan)
+            plan = self._planner.plan(stream.stream_state, is_incremental=is_incremental)
+            description = self._planner.describe(plan, stream.replication_method)
+            plans.setdefault(description, []).append(name)
+            walks[name] = plan.walk
+        for description, names in plans.items():
+            self.log("Reading %s: %s", ", ".join(names), description)
         return SharedWalk(walks)
 
     def _is_incremental(self, stream: DriftStream) -> bool:

@@ -5,6 +5,7 @@ The state of a stream that follows the listing:
 | key | value |
 |---|---|
 | `replication_key`, `replication_key_value` | the bookmark, in the SDK's form |
+| `covered` | what has been read up to the bookmark: see `Coverage` |
 | `resume` | the resume point of an interrupted walk |
 | `failed_items` | the items that could not be read: see `FailedItems` |
 | `shard` | `[index, count]` in shards; `[index, count, "contactId"]` for `contacts` |
@@ -12,11 +13,12 @@ The state of a stream that follows the listing:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tap_drift.sync import failed_items
+from tap_drift.sync.coverage import Coverage
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.walk import ListingFilter, ResumePoint
 from tap_drift.timestamps import from_epoch_ms, parse_timestamp, to_epoch_ms
@@ -41,11 +43,16 @@ class Checkpoint:
     resume_point: ResumePoint | None = None
     """Where its walk can be resumed."""
 
-    is_complete: bool = False
-    """Whether its walk is complete."""
+    completed: ListingFilter | None = None
+    """What its walk has read, if it is complete."""
 
     newest: int | None = None
-    """The new bookmark of a complete walk, epoch milliseconds; None if it met no row."""
+    """The newest update that a complete walk met, epoch milliseconds; None if it met no row."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its walk is complete."""
+        return self.completed is not None
 
 
 def read_bookmark(state: StreamState) -> int | None:
@@ -54,6 +61,31 @@ def read_bookmark(state: StreamState) -> int | None:
     if not value or state.get("replication_key") != UPDATED_AT:
         return None
     return to_epoch_ms(parse_timestamp(value))
+
+
+def read_coverage(state: StreamState) -> Coverage:
+    """Return what earlier runs have read up to the bookmark."""
+    bookmark = read_bookmark(state)
+    return Coverage() if bookmark is None else Coverage.parse(state.get("covered", []), bookmark)
+
+
+def assume_coverage(state: MutableMapping[str, Any], wanted: ListingFilter) -> bool:
+    """Add what a state of an earlier version does not have: what has been read.
+
+    Args:
+        state: The stream's Singer state.
+        wanted: The statuses and the `start_date` of the settings, which the run that wrote the
+            state is assumed to have had.
+
+    Returns:
+        Whether the state was one of an earlier version.
+    """
+    bookmark = read_bookmark(state)
+    if bookmark is None or "covered" in state:
+        return False
+    since = None if wanted.since is None else min(wanted.since, bookmark)
+    state["covered"] = Coverage.of(replace(wanted, since=since), bookmark).format()
+    return True
 
 
 def read_resume_point(state: StreamState) -> ResumePoint | None:
@@ -82,10 +114,8 @@ def write_checkpoint(state: MutableMapping[str, Any], checkpoint: Checkpoint, sh
     discard_resume_point(state)
     if checkpoint.resume_point:
         state["resume"] = _format_resume_point(checkpoint.resume_point)
-    bookmark = latest(read_bookmark(state), checkpoint.newest)
-    if bookmark is not None:
-        state["replication_key"] = UPDATED_AT
-        state["replication_key_value"] = from_epoch_ms(bookmark)
+    if checkpoint.completed and checkpoint.newest is not None:
+        _write_bookmark(state, checkpoint.completed, checkpoint.newest)
     if not shard.is_whole_account:
         state["shard"] = shard.for_state
 
@@ -107,7 +137,8 @@ def discard_progress_of_other_rows(state: MutableMapping[str, Any], shard: Shard
     if state_shard.is_whole_account or state_shard.shared_by == shard.shared_by:
         return False
     discard_resume_point(state)
-    state.pop("replication_key_value", None)
+    for key in ("replication_key_value", "covered"):
+        state.pop(key, None)
     return True
 
 
@@ -130,8 +161,12 @@ def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
             f"The state of `{stream}` is complete up to {from_epoch_ms(covered)}, which is in the "
             f"future, so that later updates would not be read: {advice}"
         )
-    if not failed_items.are_valid(state):
-        return f"The state's `failed_items` of `{stream}` have another form: {advice}"
+    for key, is_valid in (
+        ("covered", _has_valid_coverage),
+        ("failed_items", failed_items.are_valid),
+    ):
+        if not is_valid(state):
+            return f"The state's `{key}` of `{stream}` has another form: {advice}"
     try:
         state_shard = Shard.from_state(state)
     except (TypeError, ValueError):
@@ -143,6 +178,23 @@ def state_error(stream: str, state: StreamState, shard: Shard) -> str | None:
         f"`shard_count` select {shard}: use a separate state for each shard, in Meltano with "
         "--state-id-suffix."
     )
+
+
+def _has_valid_coverage(state: StreamState) -> bool:
+    """Return whether the coverage of a state has the form that this version writes."""
+    try:
+        read_coverage(state)
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _write_bookmark(state: MutableMapping[str, Any], read: ListingFilter, newest: int) -> None:
+    coverage = read_coverage(state).extended(read, newest)
+    if coverage:
+        state["replication_key"] = UPDATED_AT
+        state["replication_key_value"] = from_epoch_ms(max(newest, read_bookmark(state) or newest))
+        state["covered"] = coverage.format()
 
 
 def _format_resume_point(point: ResumePoint) -> dict[str, Any]:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_drift.sync.checkpoints import discard_resume_point, read_bookmark, read_resume_point
+from tap_drift.sync.checkpoints import (
+    discard_resume_point,
+    read_bookmark,
+    read_coverage,
+    read_resume_point,
+)
+from tap_drift.sync.coverage import Coverage
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.walk import ListingFilter, Walk
 from tap_drift.timestamps import from_epoch_ms, parse_timestamp, to_epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping, Sequence
+
+
+class StreamPlan(NamedTuple):
+    """What a stream reads in a run."""
+
+    walk: Walk
+    notes: Sequence[str] = ()
+    """What the log says about it, beside the walk's filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +50,70 @@ class WalkPlanner:
         """
         start = config.get("start_date")
         return cls(
-            statuses=tuple(sorted(config.get("statuses", []))),
+            statuses=tuple(sorted({*config.get("statuses", [])})),
             start=to_epoch_ms(parse_timestamp(start)) if start else None,
             lookback=1000 * int(config["lookback_seconds"]),
             run_started=run_started,
             shard=Shard.from_config(config),
         )
 
+    @property
+    def wanted(self) -> ListingFilter:
+        """What the settings want of a stream without state."""
+        return ListingFilter(self.statuses, self.start)
+
     def since(self, state: Mapping[str, Any]) -> int | None:
         """Return the earliest `updatedAt` that an incremental stream reads; None for all.
 
-        A bookmark takes precedence over `start_date`. The SDK takes the later of the two, which
-        skips the updates that a failed run missed if a scheduler sets `start_date` for each run.
+        A bookmark takes precedence over a later `start_date`. The SDK takes the later of the two,
+        which skips the updates that a failed run missed if a scheduler sets `start_date` for each
+        run. If the settings include more than the state covers, its beginning takes precedence
+        over the bookmark.
         """
-        bookmark = read_bookmark(state)
-        return self.start if bookmark is None else bookmark - self.lookback
+        return read_coverage(state).next_since(self.wanted, self.lookback)
 
-    def walk(self, state: MutableMapping[str, Any], *, is_incremental: bool) -> Walk:
-        """Create the walk of a stream; a resume point that does not fit is removed from its state.
+    def plan(self, state: MutableMapping[str, Any], *, is_incremental: bool) -> StreamPlan:
+        """Plan the walk of a stream; a resume point that does not fit is removed from its state.
 
         Args:
             state: The stream's Singer state.
             is_incremental: Whether the stream uses its bookmark and resume point.
         """
-        wanted = ListingFilter(self.statuses, self.since(state) if is_incremental else None)
-        resume = read_resume_point(state) if is_incremental else None
-        if resume is None or not resume.filter.covers(wanted):
+        if not is_incremental:
             discard_resume_point(state)
+            return StreamPlan(Walk(ListingFilter(self.statuses, None), self.run_started))
+        notes = []
+        wanted = ListingFilter(self.statuses, self.since(state))
+        resume = read_resume_point(state)
+        if resume and not resume.filter.covers(wanted):
+            notes.append("the settings have changed since the interrupted run: not resuming it")
             resume = None
-        return Walk(wanted, self.run_started, resume, self.lookback)
+        if resume is None:
+            discard_resume_point(state)
+        else:
+            notes.append(f"resuming the interrupted run at {from_epoch_ms(resume.oldest)}")
+        coverage = self._coverage_to_skip(state, wanted.since)
+        if coverage:
+            notes.append(
+                f"the settings include more than the state ({coverage}): reading what is missing"
+            )
+        skipped = coverage.without_newest(self.lookback)
+        return StreamPlan(Walk(wanted, self.run_started, resume, self.lookback, skipped), notes)
 
-    def describe(self, walk: Walk, replication_method: str) -> str:
-        """Describe a walk for the log."""
-        since, resume = walk.filter.since, walk.resume_point
+    def _coverage_to_skip(self, state: Mapping[str, Any], since: int | None) -> Coverage:
+        """Return what has been read, if a walk has to go back further than to the bookmark."""
+        bookmark = read_bookmark(state)
+        if bookmark is None or (since is not None and since >= bookmark - self.lookback):
+            return Coverage()
+        return read_coverage(state)
+
+    def describe(self, plan: StreamPlan, replication_method: str) -> str:
+        """Describe a plan for the log."""
+        since = plan.walk.filter.since
         parts = [
             replication_method,
             "everything" if since is None else f"updated since {from_epoch_ms(since)}",
             f"statuses {', '.join(self.statuses)}" if self.statuses else "all statuses",
             *([] if self.shard.is_whole_account else [str(self.shard)]),
         ]
-        resuming = (
-            f"; resuming the interrupted run at {from_epoch_ms(resume.oldest)}" if resume else ""
-        )
-        return ", ".join(parts) + resuming
+        return "; ".join([", ".join(parts), *plan.notes])

@@ -75,7 +75,7 @@ class SharedWalk:
         queries = {name: walk.next_query(link, has_visited) for name, walk in self._walks.items()}
         for name in [name for name, query in queries.items() if query is None]:
             walk = self._walks.pop(name)
-            self._finished[name] = Checkpoint(is_complete=True, newest=walk.newest)
+            self._finished[name] = Checkpoint(completed=walk.filter, newest=walk.newest)
         return next((query for query in queries.values() if query is not None), None)
 
     def drop(self, name: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_drift.api.responses import Row
+    from tap_drift.sync.coverage import Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Phase(Enum):
     | `UNORDERED` | each wanted row | the link, to the end of the listing | if `updatedAt` increases |
 
     A walk is complete after a page without a link, or with a row older than `since` (except in
-    `UNORDERED`). A row is wanted if it is not older than `since`, or has no `updatedAt`.
+    `UNORDERED`). A row is wanted if it is not older than `since`, or has no `updatedAt`. Rows that
+    earlier runs have read with other settings are not emitted again, except in `UNORDERED`.
     """  # noqa: E501 - a table
 
     FROM_HEAD = auto()
@@ -95,6 +97,7 @@ class Walk:
         started: int,
         resume: ResumePoint | None = None,
         lookback: int = 0,
+        read_before: Coverage | None = None,
     ) -> None:
         """Create a walk at the head of the listing.
 
@@ -104,6 +107,7 @@ class Walk:
             resume: The resume point of an interrupted walk.
             lookback: Milliseconds by which the listing can lag: the newest part of the covered
                 range is read again.
+            read_before: What earlier runs have read, without its newest part.
         """
         self.filter = wanted
         self.phase = Phase.ABOVE_COVERED if resume else Phase.FROM_HEAD
@@ -118,6 +122,7 @@ class Walk:
 
         self._started = started
         self._lookback = lookback
+        self._read_before = read_before
         self._covered = range(resume.oldest + 1, resume.newest - lookback) if resume else range(0)
         self._previous: int | None = None
 
@@ -138,9 +143,11 @@ class Walk:
         if times:
             self._observe(times)
         since, covered = self.filter.since, self._covered_range
-        if since is None and not covered:
-            return rows
-        return [row for row in rows if _is_wanted(row.get("updatedAt"), since, covered)]
+        if since is not None or covered:
+            rows = [row for row in rows if _is_wanted(row.get("updatedAt"), since, covered)]
+        if self._read_before and self.is_ordered:
+            rows = [row for row in rows if not _is_in(self._read_before, row)]
+        return rows
 
     def next_query(self, link: str | None, has_visited: Callable[[str], bool]) -> str | None:
         """Return the query of the next page; None if the walk is complete.
@@ -171,7 +178,7 @@ class Walk:
         """Return a walk from the head that skips what is covered, without a page to jump to."""
         resume = self.resume_point
         resume = replace(resume, next_query=None) if resume else None
-        return Walk(self.filter, self._started, resume, self._lookback)
+        return Walk(self.filter, self._started, resume, self._lookback, self._read_before)
 
     def _leave_head(self, link: str | None, has_visited: Callable[[str], bool]) -> str | None:
         """Jump over the covered range if its page is known, still below, and unread."""
@@ -211,3 +218,8 @@ def _is_wanted(time: object, since: int | None, covered: range) -> bool:
     if not isinstance(time, int):
         return True
     return (since is None or time >= since) and time not in covered
+
+
+def _is_in(read_before: Coverage, row: Row) -> bool:
+    time = row.get("updatedAt")
+    return isinstance(time, int) and read_before.contains(row.get("status"), time)

@@ -101,7 +101,11 @@ def test_empty_account_emits_only_the_schema(drift: FakeDrift, config: dict[str,
 
 def test_bookmark_is_the_head_of_the_listing(drift: FakeDrift, config: dict[str, Any]) -> None:
     head = from_epoch_ms(drift.account.conversations[0]["updatedAt"])
-    bookmark = {"replication_key": "updatedAt", "replication_key_value": head}
+    bookmark = {
+        "replication_key": "updatedAt",
+        "replication_key_value": head,
+        "covered": [{"statuses": [], "since": None, "until": head}],
+    }
     assert sync(config).state() == {"bookmarks": {"conversations": bookmark}}
 
 

@@ -9,17 +9,21 @@ import pytest
 
 from tap_drift.sync.checkpoints import (
     Checkpoint,
+    assume_coverage,
     discard_resume_point,
     latest,
     read_bookmark,
+    read_coverage,
     read_resume_point,
     state_error,
     write_checkpoint,
 )
+from tap_drift.sync.coverage import Coverage
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.walk import ListingFilter, ResumePoint
 
 ALL = ListingFilter(statuses=(), since=None)
+OPEN = ListingFilter(statuses=("open",), since=None)
 WHOLE = Shard()
 POINT = ResumePoint(newest=90, oldest=50, next_query="page_token=x", filter=ALL)
 BOOKMARK = {
@@ -27,6 +31,10 @@ BOOKMARK = {
     "replication_key_value": "2023-06-09T09:36:21.300+00:00",
 }
 BOOKMARK_MS = 1686303381300
+COVERED: dict[str, Any] = {
+    "covered": [{"statuses": [], "since": None, "until": BOOKMARK["replication_key_value"]}]
+}
+COMPLETE = BOOKMARK | COVERED
 
 
 def state_with(
@@ -94,7 +102,7 @@ def test_missing_resume_point_is_none() -> None:
 
 def test_complete_walk_removes_the_resume_point() -> None:
     state = state_with(Checkpoint(POINT))
-    write_checkpoint(state, Checkpoint(is_complete=True, newest=90), Shard())
+    write_checkpoint(state, Checkpoint(completed=ALL, newest=90), Shard())
     assert "resume" not in state
 
 
@@ -109,9 +117,10 @@ def test_discard_removes_the_resume_point_only() -> None:
 
 
 def test_bookmark_is_read_as_it_was_written() -> None:
-    state = state_with(Checkpoint(is_complete=True, newest=BOOKMARK_MS))
-    assert state == BOOKMARK
+    state = state_with(Checkpoint(completed=ALL, newest=BOOKMARK_MS))
+    assert state == COMPLETE
     assert read_bookmark(state) == BOOKMARK_MS
+    assert read_coverage(state) == Coverage.of(ALL, BOOKMARK_MS)
 
 
 @pytest.mark.parametrize(
@@ -129,17 +138,17 @@ def test_state_without_a_usable_bookmark_has_none(state: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("newest", [None, 0, BOOKMARK_MS - 1])
 def test_bookmark_is_never_lowered(newest: int | None) -> None:
-    state = state_with(Checkpoint(is_complete=True, newest=newest), BOOKMARK)
-    assert state == BOOKMARK
+    state = state_with(Checkpoint(completed=ALL, newest=newest), COMPLETE)
+    assert state == COMPLETE
 
 
 def test_bookmark_is_raised_to_the_newest_row() -> None:
-    state = state_with(Checkpoint(is_complete=True, newest=BOOKMARK_MS + 1), BOOKMARK)
+    state = state_with(Checkpoint(completed=ALL, newest=BOOKMARK_MS + 1), BOOKMARK)
     assert read_bookmark(state) == BOOKMARK_MS + 1
 
 
 def test_walk_without_rows_writes_no_bookmark() -> None:
-    assert state_with(Checkpoint(is_complete=True)) == {}
+    assert state_with(Checkpoint(completed=ALL)) == {}
 
 
 def test_interrupted_walk_keeps_the_bookmark() -> None:
@@ -155,12 +164,87 @@ def test_latest_ignores_unknown_times(times: tuple[int | None, ...], expected: i
     assert latest(*times) == expected
 
 
+# Coverage
+
+
+def test_coverage_of_other_statuses_is_kept() -> None:
+    state = state_with(Checkpoint(completed=OPEN, newest=BOOKMARK_MS + 5), COMPLETE)
+    assert read_bookmark(state) == BOOKMARK_MS + 5
+    assert state["covered"] == [
+        COVERED["covered"][0],
+        {"statuses": ["open"], "since": None, "until": "2023-06-09T09:36:21.305+00:00"},
+    ]
+
+
+def test_walk_of_older_statuses_does_not_lower_the_bookmark() -> None:
+    before = state_with(Checkpoint(completed=OPEN, newest=BOOKMARK_MS))
+    state = state_with(Checkpoint(completed=replace(OPEN, statuses=("closed",)), newest=7), before)
+    assert read_bookmark(state) == BOOKMARK_MS
+    assert {entry["until"] for entry in state["covered"]} == {
+        BOOKMARK["replication_key_value"],
+        "1970-01-01T00:00:00.007+00:00",
+    }
+
+
+def test_walk_that_met_older_rows_only_writes_no_bookmark() -> None:
+    assert state_with(Checkpoint(completed=ListingFilter((), since=8), newest=7)) == {}
+
+
+def test_bookmark_without_coverage_covers_nothing() -> None:
+    assert read_coverage(BOOKMARK) == Coverage()
+
+
+def test_earlier_state_is_taken_as_made_with_these_settings() -> None:
+    state: dict[str, Any] = dict(BOOKMARK)
+    assert assume_coverage(state, ListingFilter(("open",), 7))
+    assert read_coverage(state) == Coverage.of(ListingFilter(("open",), 7), BOOKMARK_MS)
+
+
+def test_earlier_state_before_start_date_keeps_its_bookmark() -> None:
+    state: dict[str, Any] = dict(BOOKMARK)
+    wanted = ListingFilter((), BOOKMARK_MS + 9)
+    assert assume_coverage(state, wanted)
+    assert read_coverage(state).next_since(wanted, lookback=0) == BOOKMARK_MS
+
+
+@pytest.mark.parametrize("state", [{}, COMPLETE, {"resume": RESUME}])
+def test_state_without_a_bare_bookmark_is_left_unchanged(state: dict[str, Any]) -> None:
+    before = dict(state)
+    assert not assume_coverage(state, OPEN)
+    assert state == before
+
+
+ENTRY = COVERED["covered"][0]
+
+
+@pytest.mark.parametrize(
+    "covered",
+    [
+        None,
+        "all",
+        {},
+        [5],
+        [{}],
+        [ENTRY | {"since": 5}],
+        [ENTRY | {"until": None}],
+        [ENTRY | {"statuses": "open"}],
+        [ENTRY | {"statuses": ["shut"]}],
+    ],
+)
+def test_coverage_of_another_form_is_an_error(covered: Any) -> None:
+    error = state_error("messages", BOOKMARK | {"covered": covered}, Shard())
+    assert error == (
+        "The state's `covered` of `messages` has another form: pass the state as an earlier run "
+        "wrote it, or no state to read everything."
+    )
+
+
 # Shards
 
 
 def test_shard_is_written_if_there_are_several() -> None:
-    state = state_with(Checkpoint(is_complete=True, newest=BOOKMARK_MS), shard=Shard(1, 4))
-    assert state == BOOKMARK | {"shard": [1, 4]}
+    state = state_with(Checkpoint(completed=ALL, newest=BOOKMARK_MS), shard=Shard(1, 4))
+    assert state == COMPLETE | {"shard": [1, 4]}
 
 
 @pytest.mark.parametrize(

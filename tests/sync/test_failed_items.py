@@ -100,6 +100,6 @@ def test_valid_failed_items_are_accepted(failed_items: Any) -> None:
 def test_invalid_failed_items_are_named(failed_items: Any) -> None:
     error = state_error("messages", {"failed_items": failed_items}, Shard())
     assert error == (
-        "The state's `failed_items` of `messages` have another form: pass the state as an earlier "
+        "The state's `failed_items` of `messages` has another form: pass the state as an earlier "
         "run wrote it, or no state to read everything."
     )

@@ -82,11 +82,11 @@ def test_walk_continues_until_the_last_stream_is_complete() -> None:
     walk = shared(old=Walk(SINCE_60, START), new=Walk(ALL, START))
     assert read_page(walk, 90, 50) == "a"
     assert walk.checkpoints == {
-        "old": Checkpoint(is_complete=True, newest=90),
+        "old": Checkpoint(completed=SINCE_60, newest=90),
         "new": Checkpoint(ResumePoint(90, 50, "a", ALL)),
     }
     assert read_page(walk, 40, link=None) is None
-    assert walk.checkpoints["new"] == Checkpoint(is_complete=True, newest=90)
+    assert walk.checkpoints["new"] == Checkpoint(completed=ALL, newest=90)
 
 
 def test_complete_stream_gets_no_more_rows() -> None:
