@@ -33,8 +33,7 @@ from tap_drift.settings import (
     without_blanks,
 )
 from tap_drift.streams import STREAMS
-from tap_drift.streams.json_columns import SETTING as NESTED_AS_JSON
-from tap_drift.streams.json_columns import apply_to_catalog
+from tap_drift.streams.emitted_schema import apply_to_catalog
 from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.checkpoints import assume_coverage, state_error
 from tap_drift.sync.plan import WalkPlanner
@@ -87,10 +86,10 @@ class TapDrift(Tap):
     @cached_property
     @override
     def input_catalog(self) -> Catalog | None:
-        """The catalog that the user provides, with nested columns as the settings want them."""
+        """The catalog that the user provides, with objects and lists as the settings want them."""
         catalog = deepcopy(self._input_catalog)
-        if catalog and self.config.get(NESTED_AS_JSON):
-            apply_to_catalog(catalog)
+        if catalog:
+            apply_to_catalog(catalog, self.config)
         return catalog
 
     @override

@@ -10,7 +10,7 @@ from singer_sdk.singerlib import Catalog
 
 from tap_drift.schemas import SCHEMAS
 from tap_drift.streams.base import DriftStream
-from tap_drift.streams.json_columns import DriftSchema
+from tap_drift.streams.emitted_schema import EmittedSchema
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def test_catalog_has_the_whole_schema(stream: str) -> None:
         "path": "",
         "scope": "",
         "primary_keys": tuple(KEYS[stream]),
-        "schema": DriftSchema(),
+        "schema": EmittedSchema(),
     }
     stream_class = type("Stream", (DriftStream,), attributes)
     tap_class = type(

@@ -24,8 +24,10 @@ from tap_drift.api.retry import (
     wait_times,
 )
 from tap_drift.exceptions import RequestRefusedError
+from tap_drift.streams.emitted_schema import EmittedSchema, declared
 from tap_drift.streams.isolated import IsolatedStream
-from tap_drift.streams.json_columns import DriftSchema, JsonColumns, declared
+from tap_drift.streams.json_columns import JsonColumns
+from tap_drift.streams.open_objects import OpenObjects
 from tap_drift.streams.records import RecordConverter
 from tap_drift.sync.shards import BY_CONVERSATION, Shard
 
@@ -53,7 +55,7 @@ class DriftStream(IsolatedStream):
     be overridden as usual: the client calls them for each request.
     """
 
-    schema = DriftSchema()
+    schema = EmittedSchema()
     selected_by_default = False
 
     host: ClassVar[str] = API_HOST
@@ -271,11 +273,19 @@ class DriftStream(IsolatedStream):
         self._converter.fit_nested(records)
         self._converter.complete(records)
         self._json_columns.encode(records)
+        if self._open_objects:
+            self._open_objects.complete(records)
 
     @cached_property
     def _json_columns(self) -> JsonColumns:
         # After the catalog has been applied.
         return JsonColumns(declared(self.name), self.effective_schema, self.mask)
+
+    @cached_property
+    def _open_objects(self) -> OpenObjects | None:
+        if not self.config.get("flattening_enabled"):
+            return None
+        return OpenObjects(self.effective_schema, int(self.config.get("flattening_max_depth") or 0))
 
     # State, for streams that follow the listing
 

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.schema.source import StreamSchema
-from singer_sdk.singerlib import Schema
-from typing_extensions import override
-
-from tap_drift.schemas import SCHEMAS
 from tap_drift.streams.nested import to_json, types_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from singer_sdk import Stream
-    from singer_sdk.singerlib import Catalog, SelectionMask
+    from singer_sdk.singerlib import SelectionMask
 
     from tap_drift.api.responses import Row
-
-SETTING = "nested_as_json"
-
-
-class DriftSchema(StreamSchema[str]):
-    """The schema of a stream, by its name; with the setting, nested columns are strings in it."""
-
-    def __init__(self) -> None:
-        super().__init__(SCHEMAS)
-
-    @override
-    def get_stream_schema(self, stream: Stream, stream_class: type[Stream]) -> dict[str, Any]:
-        return _text_schema(stream.name) if stream.config.get(SETTING) else declared(stream.name)
-
-
-def declared(stream: str) -> dict[str, Any]:
-    """Return the schema of a stream, with objects and lists as Drift sends them."""
-    return SCHEMAS.get_schema(stream)
-
-
-@cache
-def _text_schema(stream: str) -> dict[str, Any]:
-    return with_text_columns(declared(stream))
 
 
 def with_text_columns(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a schema in which columns of objects and lists are strings."""
     columns = schema["properties"].items()
     return {**schema, "properties": {name: _as_text(kind) for name, kind in columns}}
-
-
-def apply_to_catalog(catalog: Catalog) -> None:
-    """Declare nested columns as strings in a catalog, which can be older than the setting."""
-    for entry in catalog.streams:
-        entry.schema = Schema.from_dict(with_text_columns(entry.schema.to_dict()))
 
 
 class JsonColumns:
