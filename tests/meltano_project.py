@@ -40,9 +40,18 @@ class Meltano:
         self.environment = environment
 
     def __call__(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that must succeed."""
+        """Run a command of Meltano's that must succeed."""
+        return self._run([shutil.which("meltano") or "meltano", *words], environment)
+
+    def shell(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell command that must succeed."""
+        return self._run(["/bin/sh", "-e", "-c", command], environment)
+
+    def _run(
+        self, command: list[str], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         finished = subprocess.run(
-            [shutil.which("meltano") or "meltano", *words],
+            command,
             cwd=self.project,
             env=os.environ | self.environment | environment,
             capture_output=True,

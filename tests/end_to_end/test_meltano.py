@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from datetime import datetime
 from hashlib import md5
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,8 +22,6 @@ from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fake_drift import FakeDrift
 
 MASK = {"messages": {"body": "md5(body) if body else None"}}
@@ -29,12 +29,12 @@ MASK = {"messages": {"body": "md5(body) if body else None"}}
 
 @pytest.fixture(scope="module")
 def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Meltano:
-    """A project in which the tap and a loader are installed."""
+    """A project in which the tap and two loaders are installed."""
     project = copy_project(tmp_path_factory.mktemp("meltano") / "project")
     python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
     environment = {"MELTANO_ENVIRONMENT": "sandbox", "TARGET_DUCKDB__PYTHON": python}
     meltano = Meltano(project, environment)
-    meltano("install", "tap-drift", "target-duckdb")
+    meltano("install", "tap-drift", "target-duckdb", "target-jsonl")
     return meltano
 
 
@@ -135,3 +135,22 @@ def test_meltano_passes_sdk_settings_with_their_types(meltano: Meltano) -> None:
         "flattening_max_depth": 1,
         "batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///tmp/drift"}},
     }
+
+
+def test_four_shards_at_once_load_the_whole_account(drift: FakeDrift, meltano: Meltano) -> None:
+    """The command in docs/scaling.md, with a loader that starts quickly."""
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    [command] = re.findall(r"```sh\n(export TAP_DRIFT_SHARD_COUNT.*?)```", page, re.DOTALL)
+    output = meltano.project / "output" / "shards"
+    output.mkdir()
+    environment = {
+        "TAP_DRIFT__SELECT": '["conversations.*"]',
+        "TARGET_JSONL_DESTINATION_PATH": str(output),
+    }
+    meltano.shell(command.replace("target-postgres", "target-jsonl"), **environment)
+    lines = [line for file in output.iterdir() for line in file.read_text().splitlines()]
+    assert sorted(json.loads(line)["id"] for line in lines) == sorted(drift.conversation_ids())
+    states = Path(meltano.environment["MELTANO_STATE_BACKEND_URI"].removeprefix("file://"))
+    assert sorted(path.name for path in states.iterdir()) == [
+        f"prod:tap-drift-to-target-jsonl:shard-{index}-of-4" for index in range(4)
+    ]
