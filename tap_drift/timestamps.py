@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -23,7 +24,9 @@ def from_epoch_ms(epoch_ms: int) -> str:
         OverflowError: If the moment lies outside the years 1 to 9999.
         TypeError: If the value is not a number.
     """
-    return (_EPOCH + epoch_ms * _MILLISECOND).isoformat("T", "milliseconds")
+    # Without a time zone, which takes half of the time of `isoformat`.
+    moment = _NAIVE_EPOCH + epoch_ms * _MILLISECOND
+    return moment.isoformat("T", "milliseconds") + "+00:00"
 
 
 def parse_timestamp(text: str) -> datetime:

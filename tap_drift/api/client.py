@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from singer_sdk import metrics
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
@@ -70,8 +72,36 @@ class RequestContext:
 
 
 class DriftSession(requests.Session):
-    """A session that follows no redirect: it could send the token to another host."""
+    """A session that follows no redirect, and that prepares requests with less work."""
 
+    @override
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a request with the session's headers, authentication and cookies.
+
+        The method of `requests` also merges parameters, hooks and cookies of both sides, which are
+        empty here; it takes several times as long.
+        """
+        auth = request.auth or self.auth
+        if auth is None or self.params or any(self.hooks.values()) or request.cookies:
+            return super().prepare_request(request)
+        headers = CaseInsensitiveDict(self.headers)
+        headers.update(request.headers)
+        prepared = requests.PreparedRequest()
+        prepared.prepare(
+            method=str(request.method).upper(),
+            url=request.url,
+            headers={name: value for name, value in headers.items() if value is not None},
+            files=request.files,
+            data=request.data,
+            params=request.params,
+            auth=auth,
+            cookies=self.cookies,
+            hooks=request.hooks,
+            json=request.json,
+        )
+        return prepared
+
+    # A redirect could send the token to another host.
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
@@ -210,6 +240,8 @@ class DriftClient:
         return response
 
     def _log_duration(self, response: requests.Response, context: RequestContext) -> None:
+        if not self._metrics.isEnabledFor(logging.DEBUG):
+            return
         point = metrics.Point(
             "timer",
             metrics.Metric.HTTP_REQUEST_DURATION,
