@@ -88,7 +88,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests of processes as slow, and of whole verifications: each costs about a second."""
     for item in items:
         module = getattr(item, "module", None)
-        starts_process = {"run_tap", "verify"} & {*getattr(item, "fixturenames", ())}
+        fixtures = {*getattr(item, "fixturenames", ())}
+        starts_process = {"run_tap", "verify", "verify_loaded"} & fixtures
         if starts_process or hasattr(module, "subprocess"):
             item.add_marker(pytest.mark.slow)
 

@@ -126,6 +126,7 @@ class RunPipe(Protocol):
         target_config: dict[str, Any],
         state: dict[str, Any] | None = ...,
         streams: tuple[str, ...] = ...,
+        pip_url: str | None = ...,
         **settings: Any,
     ) -> dict[str, Any]: ...
 

@@ -6,28 +6,35 @@ import logging
 import os
 import stat
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from typing_extensions import override
 
 from tap_drift.cli import ErrorReportingCommand, config_callback
 from tap_drift.process import run_as_process
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.tap import TapDrift
+from tap_drift.timestamps import parse_timestamp
 from tap_drift.verify.compare import compare, status_differences
-from tap_drift.verify.extraction import read_messages
+from tap_drift.verify.inputs import Input
 from tap_drift.verify.progress import TerminalProgress
 from tap_drift.verify.report import Comparison, findings_as_json, format_report
 from tap_drift.verify.source_reader import SourceReader
 from tap_drift.verify.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from singer_sdk.plugin_base import _ConfigInput
 
 
 _CHUNK_BYTES = 1 << 20
+_OTHER_INPUTS = {"--database", "--folder"}
 
 
 class VerifyCommand(ErrorReportingCommand):
@@ -42,25 +49,40 @@ class VerifyCommand(ErrorReportingCommand):
                 2: invalid command line.
         """
         _set_up_logging()
-        # In `tap | tee >(drift-verify) | target`, standard output is the target's input: the report
-        # goes to standard error, and the target does not wait for this process to close the pipe.
-        if _is_pipe(sys.stdin) and _is_pipe(sys.stdout):
-            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         super().main(*args, **kwargs)
 
     @override
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+    def make_context(
+        self, info_name: str | None, args: list[str], *others: Any, **kwargs: Any
+    ) -> click.Context:
         """Parse the command line; reads the input to its end if that fails.
 
         Raises:
             click.UsageError: If the command line is invalid.
         """
         try:
-            return super().make_context(*args, **kwargs)
+            return super().make_context(info_name, args, *others, **kwargs)
         except click.UsageError:
-            if _is_pipe(sys.stdin):
+            reads_messages = not {arg.partition("=")[0] for arg in args} & _OTHER_INPUTS
+            if reads_messages and _is_pipe(sys.stdin):
                 _drain(sys.stdin.buffer)
             raise
+
+
+def parse_time(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> datetime | None:
+    """Parse a date-time in ISO 8601; UTC unless it names an offset.
+
+    Raises:
+        click.BadParameter: If it is none.
+    """
+    try:
+        return parse_timestamp(value) if value else None
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a time such as 2026-01-02T03:04:05+00:00.", context, option
+        ) from None
 
 
 @click.command(cls=VerifyCommand)
@@ -78,23 +100,52 @@ class VerifyCommand(ErrorReportingCommand):
     help="Write each record that is missing, stale, different, not requested, unknown or not "
     "extracted to FILE: a JSON object per line with `stream`, `id` and `why`.",
 )
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Verify tables instead of messages: the SQLAlchemy URL of the database that a target "
+    "loads into, such as postgresql://user@host/name, duckdb:///file or sqlite:///file.",
+)
+@click.option(
+    "--schema",
+    metavar="NAME",
+    help="With --database: the schema that the target loads into. The default is the database's.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Verify files instead of messages: a folder with the JSON Lines or Parquet files of a "
+    "target.",
+)
+@click.option(
+    "--extracted-at",
+    callback=parse_time,
+    metavar="TIME",
+    help="When the last run began; Drift's later changes are not missing. The default is the time "
+    "in the messages, or the latest one in the column _sdc_extracted_at.",
+)
 @click.argument("messages", type=click.File("rb"), default="-")
 @click.pass_context
 def main(
-    context: click.Context, config: _ConfigInput, missing: IO[bytes] | None, messages: IO[bytes]
+    context: click.Context,
+    /,
+    config: _ConfigInput,
+    missing: IO[bytes] | None,
+    **options: Any,
 ) -> None:
-    """Check whether MESSAGES contains every record that Drift has.
+    """Check whether an extraction contains every record that Drift has, with its content.
 
     MESSAGES is a file with the output of one or more runs of tap-drift; the default is standard
-    input. The command reads the same streams from Drift and prints a comparison.
+    input. With --database or --folder, the command verifies what a target has loaded. It reads the
+    same streams from Drift and prints a comparison.
 
     Exit codes: 0 if complete; 1 if records are missing, stale or different, or if an error
     prevented the check; 2 if the command line is invalid.
     """
-    try:
-        comparison, store = _compare(config, messages)
-    finally:
-        _drain(messages)
+    data = Input(**options)
+    _check_input(context, data)
+    with _messages_read_to_end(data):
+        comparison, store = _compare(config, data)
     for line in format_report(comparison, store):
         click.echo(line)
     if missing:
@@ -107,11 +158,51 @@ def run() -> NoReturn:
     run_as_process(main)
 
 
-def _compare(config: _ConfigInput, messages: IO[bytes]) -> tuple[Comparison, Store]:
+def _check_input(context: click.Context, data: Input) -> None:
+    """Check that the options name one input.
+
+    Raises:
+        click.UsageError: If they do not.
+    """
+    has_messages = context.get_parameter_source("messages") is not ParameterSource.DEFAULT
+    names = [
+        name
+        for name, is_given in [
+            ("--database", data.database is not None),
+            ("--folder", data.folder is not None),
+            ("MESSAGES", has_messages),
+        ]
+        if is_given
+    ]
+    if len(names) > 1:
+        raise click.UsageError(f"{' and '.join(names)} exclude each other.")
+    if data.schema and data.database is None:
+        raise click.UsageError("--schema needs --database.")
+
+
+@contextmanager
+def _messages_read_to_end(data: Input) -> Iterator[None]:
+    """Read messages to their end, even after an error.
+
+    In `tap | tee >(drift-verify) | target`, standard output is the target's input: the report goes
+    to standard error, and the target does not wait for this process to close the pipe.
+    """
+    if not data.is_messages:
+        yield
+        return
+    if _is_pipe(sys.stdin) and _is_pipe(sys.stdout):
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        yield
+    finally:
+        _drain(data.messages)
+
+
+def _compare(config: _ConfigInput, data: Input) -> tuple[Comparison, Store]:
     store, progress = Store(), TerminalProgress()
     source = SourceReader(config.config, store, progress.on_source, env=config.parse_env)
     try:
-        extraction = read_messages(messages, store, source.lookback, progress.on_extracted)
+        extraction = data.read(store, source.lookback, progress.on_extracted)
         verified_at = datetime.now(UTC)
         counts = source.read(extraction.runs) if extraction.runs else None
     finally:

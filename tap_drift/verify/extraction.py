@@ -60,6 +60,15 @@ class Extraction:
     is_continuation: bool = False
     """Whether the first run resumed from the state of an earlier run."""
 
+    is_loaded: bool = False
+    """Whether the data are not messages, but what a target has loaded."""
+
+    unmatched_columns: dict[str, list[str]] = field(default_factory=dict)
+    """Columns of a table that are no field of its stream, by the stream's name."""
+
+    other_files: list[str] = field(default_factory=list)
+    """Files of a folder that are not named after a stream."""
+
     record_count: int = 0
 
     @property

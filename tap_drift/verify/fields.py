@@ -92,11 +92,14 @@ class StreamFields:
         self.restrict(_shape_of(names), has_others=OTHERS in names)
 
     def canonical_record(self, record: Record) -> Record:
-        """Return a record with canonical values, without nulls and the columns that targets add."""
+        """Return a record with canonical values, without nulls and the columns that targets add.
+
+        Empty text counts as null: targets that load CSV files cannot tell one from the other.
+        """
         return {
             name: self._converters.get(name, canonical)(value)
             for name, value in record.items()
-            if value is not None and not name.startswith(METADATA_PREFIX)
+            if value is not None and value != "" and not name.startswith(METADATA_PREFIX)
         }
 
     def digest(self, record: Record, *, is_source: bool) -> Digest:

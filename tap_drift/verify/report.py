@@ -24,6 +24,9 @@ _KINDS = (
     *("missing", "stale", "different"),
     *("new", "changed", "deleted", "not requested", "unknown"),
 )
+_MAX_FILES = 10
+"""Number of files that are named, of those that are not compared."""
+
 _LEGEND = """\
 missing: Drift had the record when the extraction started, but it was not extracted.
 stale: the extracted version is older than the one that Drift had when the extraction started.
@@ -191,6 +194,16 @@ def _format_notes(comparison: Comparison) -> Iterator[str]:
     if extraction.other_streams:
         streams = ", ".join(sorted(extraction.other_streams))
         yield f"Not compared, because tap-drift has no such streams: {streams}."
+    for stream, columns in extraction.unmatched_columns.items():
+        names = ", ".join(columns)
+        yield f"{stream}: columns not compared, because Drift has no such fields: {names}"
+    if extraction.other_files:
+        files = ", ".join(extraction.other_files[:_MAX_FILES])
+        more = len(extraction.other_files) - _MAX_FILES
+        yield (
+            f"Files that are not named after a stream, and not compared: {files}"
+            + (f" and {more:,} others" if more > 0 else "")
+        )
     if extraction.is_truncated:
         yield "The input ends in the middle of a line: the run that wrote it was interrupted."
     if extraction.is_continuation:
@@ -199,6 +212,18 @@ def _format_notes(comparison: Comparison) -> Iterator[str]:
             "only earlier runs emitted count as missing. Provide the messages of all runs, in the "
             "order of the runs."
         )
+
+
+def _format_start(extraction: Extraction) -> str:
+    if not extraction.started_at:
+        return (
+            "The data does not say when it was extracted, so everything that Drift has now is "
+            "expected. Set --extracted-at if it has changed since."
+        )
+    time = format_timestamp(extraction.started_at)
+    if extraction.is_loaded:
+        return f"Drift's changes after {time} are not expected: --extracted-at, or the last record."
+    return f"Extraction started at {time}."
 
 
 def _format_verdict(comparison: Comparison) -> Iterator[str]:
@@ -217,8 +242,7 @@ def _format_verdict(comparison: Comparison) -> Iterator[str]:
         yield f"NOT VERIFIED: items that could not be read from Drift: {count:,}."
     else:
         yield "INCOMPLETE: see the messages above."
-    if started_at := comparison.extraction.started_at:
-        yield f"Extraction started at {format_timestamp(started_at)}."
+    yield _format_start(comparison.extraction)
     requests = f"{comparison.request_count:,} requests"
     yield f"Compared with Drift at {format_timestamp(comparison.verified_at)}, using {requests}."
     findings = [result.findings for result in comparison.results]

@@ -59,6 +59,7 @@ def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
         target_config: dict[str, Any],
         state: dict[str, Any] | None = None,
         streams: tuple[str, ...] = ("conversations",),
+        pip_url: str | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
         files = {
@@ -71,7 +72,8 @@ def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
             (tmp_path / f"{file}.json").write_text(json.dumps(content))
         options = [f"--{file}={file}.json" for file in ("config", "catalog", "state")]
         tap = [sys.executable, "-m", "tap_drift", *options]
-        pins = [word for pin in loaders[name]["pip_url"].split() for word in ("--with", pin)]
+        pip_urls = (pip_url or loaders[name]["pip_url"]).split()
+        pins = [word for pin in pip_urls for word in ("--with", pin)]
         target = [uv, "run", "--no-project", "--python", TARGET_PYTHON, *pins, name]
         with subprocess.Popen(tap, cwd=tmp_path, stdout=subprocess.PIPE) as extractor:
             loaded = subprocess.run(

@@ -33,6 +33,9 @@ class Result(NamedTuple):
     findings: list[dict[str, Any]]
     """The JSON lines of `--missing`."""
 
+    log: str
+    """Errors and warnings."""
+
     def differences(self, stream: str) -> dict[str, int]:
         """Return the columns of a stream that are not zero, without the totals."""
         totals = {"in Drift", "extracted"}
@@ -49,6 +52,8 @@ Extract = Callable[..., Messages]
 """Runs the tap with the named streams, or all; takes `state`."""
 
 Verify = Callable[[Messages | bytes], Result]
+VerifyLoaded = Callable[..., Result]
+"""Runs the command with these options, and those for the account; takes `input`."""
 
 
 @pytest.fixture
@@ -75,16 +80,33 @@ def extract(config: dict[str, Any]) -> Extract:
 
 
 @pytest.fixture
-def verify(config: dict[str, Any], tmp_path: Path) -> Verify:
-    def run(messages: Messages | bytes) -> Result:
-        settings, missing = tmp_path / "config.json", tmp_path / "missing.jsonl"
+def verify_loaded(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> VerifyLoaded:
+    def run(*options: str | Path, input: bytes = b"") -> Result:  # noqa: A002 - click's name
+        settings = tmp_path / "config.json"
+        missing = tmp_path / "missing.txt"
         settings.write_text(json.dumps(config))
+        is_offline = "--against" in options
+        arguments = [*map(str, options), "--missing", str(missing)]
+        if not is_offline:
+            arguments += ["--config", str(settings)]
+        caplog.clear()
+        result = CliRunner().invoke(main, arguments, input=input)
+        lines = missing.read_text().splitlines() if missing.exists() else []
+        table = _parse_table(result.stdout) if result.stdout.startswith("stream ") else {}
+        log = result.stderr + caplog.text
+        return Result(result.exit_code, result.stdout, table, list(map(json.loads, lines)), log)
+
+    return run
+
+
+@pytest.fixture
+def verify(verify_loaded: VerifyLoaded) -> Verify:
+    def run(messages: Messages | bytes) -> Result:
         if not isinstance(messages, bytes):
             messages = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
-        options = ["--config", str(settings), "--missing", str(missing)]
-        result = CliRunner().invoke(main, options, input=messages)
-        findings = [json.loads(line) for line in missing.read_text().splitlines()]
-        return Result(result.exit_code, result.stdout, _parse_table(result.stdout), findings)
+        return verify_loaded(input=messages)
 
     return run
 
