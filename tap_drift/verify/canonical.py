@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -96,9 +96,9 @@ def _to_text(value: Value) -> Value:
         return value
     if isinstance(value, (bytes, memoryview)):
         return bytes(value).decode(errors="replace")
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    return encode(canonical(value)).decode()
+    if isinstance(value, (bool, int, float, Decimal, dict, list, tuple)):
+        return encode(canonical(value)).decode()
+    return str(value)  # such as the UUID of a database
 
 
 def _to_boolean(value: Value) -> Value:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -49,6 +50,7 @@ def digest(stream: str, record: dict[str, Any], **restriction: Any) -> bytes:
         ({"type": "number"}, [0.5, Decimal("0.50")], 0.5),
         ({"type": "boolean"}, [True, 1], True),
         ({"type": "string"}, ["5", b"5", 5], "5"),
+        ({"type": "string"}, [str(UUID(int=5)), UUID(int=5)], str(UUID(int=5))),
         ({"type": ["integer", "string"]}, ["5", 5], "5"),
         (
             {"type": ["object", "null"]},
