@@ -1,4 +1,4 @@
-"""Log filter for SDK lines that repeat what the tap, the catalog or an error already says."""
+"""Text for the log, and a filter for SDK lines that repeat what is said elsewhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ NOISE_PREFIXES = (
     "Starting incremental sync of",
 )
 """Prefixes of the SDK's message formats; tests/test_logs.py fails if the SDK changes them."""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun, such as `1 conversation` or `1,000 conversations`.
+
+    Args:
+        count: The number.
+        noun: What is counted, in the plural with an s.
+    """
+    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun}"
 
 
 class SdkNoiseFilter(logging.Filter):

@@ -22,7 +22,7 @@ from tap_drift.api.token_store import ConfigFileTokenStore
 from tap_drift.cli import DriftCommand, config_paths, log_level_error
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
-from tap_drift.logs import SdkNoiseFilter
+from tap_drift.logs import SdkNoiseFilter, counted
 from tap_drift.process import force_exit
 from tap_drift.settings import (
     default_values,
@@ -36,6 +36,7 @@ from tap_drift.streams import STREAMS
 from tap_drift.streams.emitted_schema import apply_to_catalog
 from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.checkpoints import assume_coverage, state_error
+from tap_drift.sync.failed_items import requested_again
 from tap_drift.sync.plan import WalkPlanner
 from tap_drift.sync.shards import Shard
 from tap_drift.sync.writer import MessageWriter
@@ -156,15 +157,17 @@ class TapDrift(Tap):
         if total > allowed:
             return {
                 name: FailedItemsError(
-                    f"{_items(count)} could not be read; all others were (`max_failed_items` is "
-                    f"{allowed:,}). The next run requests {'it' if count == 1 else 'them'} again."
+                    f"{counted(count, 'items')} could not be read; all others were "
+                    f"(`max_failed_items` is {allowed:,}). {requested_again(count)}"
                 )
                 for name, count in counts.items()
                 if count
             }
         if total:
             self.logger.warning(
-                "%s could not be read; `max_failed_items` allows %s.", _items(total), f"{allowed:,}"
+                "%s could not be read; `max_failed_items` allows %s.",
+                counted(total, "items"),
+                f"{allowed:,}",
             )
         return {}
 
@@ -296,7 +299,3 @@ class TapDrift(Tap):
             messages += variable_warnings(os.environ, self.config_jsonschema)
         for message in messages:
             self.logger.warning(message)
-
-
-def _items(count: int) -> str:
-    return "1 item" if count == 1 else f"{count:,} items"

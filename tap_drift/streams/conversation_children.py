@@ -103,8 +103,3 @@ class ContactsStream(PerConversationStream):
     @override
     def item(self, item_id: int) -> Item:
         return Item(item_id, {"contactId": item_id})
-
-    @override
-    def discard(self, record: Record) -> None:
-        # Written anyway: later conversations of the contact do not request it again.
-        self.write(record)

@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk.exceptions import FatalSyncError
-from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.mapper import CustomStreamMap, PluginMapper, RemoveRecordTransform
 from typing_extensions import override
 
 from tap_drift.api.responses import parse_listing
+from tap_drift.logs import counted
 from tap_drift.settings import STATUS_IDS
 from tap_drift.streams.base import DriftStream
 from tap_drift.streams.listing import ListingReader
@@ -27,7 +28,7 @@ from tap_drift.sync.shared_walk import SharedWalk
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from singer_sdk.helpers.types import Context, Record
 
@@ -85,9 +86,10 @@ class ConversationsStream(DriftStream):
         """
         self._active = {each.name: each for each in (self, *self._children) if each.selected}
         self._finished = set()
-        noun = self.name if self.selected else f"{self.name} (not selected)"
+        noun = self.name if self.selected else f"unselected {self.name}"
         progress = Progress(self.logger, noun)
-        reader = ListingReader(self, self._start_walk(), self._active, self._children)
+        walk = self._start_walk()
+        reader = ListingReader(self, walk, self._active, self._children, self._new_filter())
         with reader.open() as batches:
             for batch in batches:
                 self._read_at = batch.read_at
@@ -168,6 +170,17 @@ class ConversationsStream(DriftStream):
             self.log("Reading %s: %s", ", ".join(names), description)
         return SharedWalk(walks)
 
+    def _new_filter(self) -> Callable[[Record], bool]:
+        """Return the `__filter__` of this stream's map, for use in another thread.
+
+        The SDK's maps keep the record that they evaluate, so each thread needs its own.
+        """
+        if not isinstance(self.stream_maps[0], CustomStreamMap):
+            return self.stream_maps[0].get_filter_result
+        mapper = PluginMapper(dict(self.config), self.logger)
+        mapper.register_raw_stream_schema(self.name, self.schema, self.primary_keys)
+        return mapper.stream_maps[self.name][0].get_filter_result
+
     def _is_incremental(self, stream: DriftStream) -> bool:
         """Return whether the catalog lets a stream use its bookmark; children need no key."""
         has_key = stream is not self or self.replication_key is not None
@@ -181,9 +194,8 @@ class ConversationsStream(DriftStream):
         for record in records:
             if self.shard.contains_row(record):
                 yield record
-            is_emitted = self.stream_maps[0].get_filter_result(record)
             for child in self._children:
-                (child.write if is_emitted else child.discard)(record)
+                child.write(record)
 
     def _commit_page(self, batch: PageBatch, progress: Progress) -> None:
         """Flush the output, and write the checkpoints of a page that has been written."""
@@ -193,8 +205,9 @@ class ConversationsStream(DriftStream):
             if not has_batches:
                 self.write_state()
             return
-        own = sum(map(self.shard.contains_row, batch.records))
-        progress.add_page(own, batch.oldest)
+        read = sum(map(self.shard.contains_row, batch.records))
+        written = self.record_count - progress.records
+        progress.add_page(written if self.selected else read, batch.oldest)
         is_last = all(checkpoint.is_complete for checkpoint in batch.checkpoints.values())
         # Records of a batch file are written long after their page: only the last page counts.
         if has_batches and not is_last:
@@ -216,7 +229,7 @@ class ConversationsStream(DriftStream):
             discard_resume_point(stream.stream_state)
 
     def _log_summary(self, progress: Progress) -> None:
-        others = [f"{child.record_count:,} {child.name}" for child in self._children]
+        others = [counted(child.record_count, child.name) for child in self._children]
         names = {self.name, *self._active}
         requests = sum(self.client.request_counts[name] for name in names)
         progress.log_summary(others, requests, self._describe_next_run())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from tap_drift.logs import counted
 from tap_drift.streams.base import DriftStream
 from tap_drift.sync.new_rows import NewRowsCheck
 from tap_drift.sync.progress import Progress
@@ -27,7 +28,8 @@ class FullTableStream(DriftStream):
             self._stream_version = None  # nothing is read, so targets must not delete rows
             self.log("%s is read by shard 0 only.", self.name)
             return
-        paginator, progress, total = self.get_new_paginator(), Progress(self.logger, self.name), 0
+        paginator, progress = self.get_new_paginator(), Progress(self.logger, self.name)
+        total = received = 0
         new_rows = NewRowsCheck(str(self.path), max_pages=1)
         while not paginator.finished:
             page = self.fetch_page(paginator.current_value)
@@ -37,24 +39,24 @@ class FullTableStream(DriftStream):
                 new_rows.add_page(str([row.get(key) for key in self.primary_keys]) for row in rows)
             yield from self.to_records(rows)
             self.writer.flush()
-            progress.add_page(len(rows))
+            progress.add_page(self.record_count - progress.records)
+            received += len(rows)
             total = max(total, page.total or 0)
             paginator.follow(page)
         requests = self.client.request_counts[self.name]
         progress.log_summary([], requests, "The next run reads all of them again.")
-        if progress.records < total:
-            self._warn_of_missing(progress.records, total)
+        if received < total:
+            self._warn_of_missing(received, total)
 
-    def _warn_of_missing(self, records: int, total: int) -> None:
+    def _warn_of_missing(self, received: int, total: int) -> None:
         """Warn, and keep targets from deleting the rows that are missing.
 
         Drift may count rows that it does not list, or the account changed during the run.
         """
         self._stream_version = None
         self.log(
-            "Drift reports %s %s, but sent %s.",
-            f"{total:,}",
-            self.name,
-            f"{records:,}",
+            "Drift reports %s, but sent %s.",
+            counted(total, self.name),
+            f"{received:,}",
             level=logging.WARNING,
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from singer_sdk import metrics
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.streams import RESTStream
@@ -41,6 +42,28 @@ class DriftTap(Protocol):
         """Return a record for each failed item of all streams."""
 
 
+class _RecordCounter(metrics.Counter):
+    """The metric of a stream's records. The SDK would also count those that are filtered out."""
+
+    def __init__(self, stream: IsolatedStream) -> None:
+        super().__init__(metrics.Metric.RECORD_COUNT, {metrics.Tag.STREAM: stream.name})
+        self._stream = stream
+        self._counted = stream.record_count
+
+    @override
+    def increment(self, value: int = 1) -> None:
+        """Add what has been written since the last call."""
+        written = self._stream.record_count
+        super().increment(written - self._counted)
+        self._counted = written
+
+    @override
+    def exit(self) -> None:
+        """Add what has been written since the last call, and log."""
+        self.increment()
+        super().exit()
+
+
 class IsolatedStream(RESTStream[str]):
     """A stream that records its failure instead of ending the run."""
 
@@ -52,6 +75,8 @@ class IsolatedStream(RESTStream[str]):
         self.logger.addFilter(SdkNoiseFilter())
         self.failure: Exception | None = None
         """The exception that ended the stream in this run; None if it has not failed."""
+        self.record_count = 0
+        """Number of records written in this run, without those that a stream map filtered out."""
         self.cancelled = threading.Event()
         """Set when no response is needed any more."""
         self._warnings: dict[str, object] = {}
@@ -99,9 +124,19 @@ class IsolatedStream(RESTStream[str]):
     def _write_record_message(self, record: Record) -> None:
         if self._needs_no_mapping:
             self.writer.write_record(self.name, record, self._stream_version, self._read_at)
-            self.state_manager.is_flushed = False
+            self.record_count += 1
         else:
-            super()._write_record_message(record)
+            messages = [*self._generate_record_messages(record)]
+            for message in messages:
+                self._tap.write_message(message)
+            # A map can emit a record as several streams.
+            self.record_count += bool(messages)
+        self.state_manager.is_flushed = False
+
+    @override
+    def get_record_counter(self, **options: Any) -> metrics.Counter:
+        """Return a counter of the records written."""
+        return _RecordCounter(self)
 
     # The SDK's method lets an error end the run.
     # Tests: tests/streams/test_full_tables.py.
@@ -110,7 +145,10 @@ class IsolatedStream(RESTStream[str]):
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[Record, None, None]:
         try:
-            yield from super()._sync_records(context, write_messages=write_messages)
+            for record in super()._sync_records(context, write_messages=write_messages):
+                if not write_messages:
+                    self.record_count += 1  # in a batch
+                yield record
         except Exception as error:
             if is_output_error(error):
                 raise

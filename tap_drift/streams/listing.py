@@ -17,7 +17,7 @@ from tap_drift.sync.new_rows import MAX_PAGES_WITHOUT_NEW_ROWS, NewRowsCheck
 from tap_drift.sync.prefetch import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from singer_sdk.helpers.types import Record
 
@@ -67,6 +67,7 @@ class ListingReader:
         walk: SharedWalk,
         active: Mapping[str, DriftStream],
         children: list[PerConversationStream],
+        passes: Callable[[Record], bool],
     ) -> None:
         """Create a reader.
 
@@ -75,11 +76,13 @@ class ListingReader:
             walk: The walk for all active streams.
             active: The streams that this run reads, by name.
             children: The active streams that send a request for each conversation.
+            passes: Whether a conversation is emitted; for others, the children request nothing.
         """
         self._listing = listing
         self._walk = walk
         self._active = active
         self._children = children
+        self._passes = passes
 
     @contextmanager
     def open(self) -> Iterator[Iterator[PageBatch]]:
@@ -173,7 +176,11 @@ class ListingReader:
         return {name for name in names if self._active[name].shard.contains_row(row)}
 
     def _request_children(self, selected: list[tuple[Record, set[str]]]) -> None:
+        if not self._children:
+            return
         for record, names in selected:
+            if not self._passes(record):
+                continue
             for child in self._children:
                 if child.name in names:
                     child.request(record)

@@ -27,7 +27,7 @@ from tap_drift.exceptions import (
     is_output_error,
 )
 from tap_drift.streams.base import DriftStream
-from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems
+from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems, requested_again
 from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
@@ -84,8 +84,6 @@ class PerConversationStream(DriftStream):
         super().__init__(tap, client)
         # It follows the listing's `updatedAt`: its own rows have no update time.
         self.forced_replication_method = "INCREMENTAL"
-        self.record_count = 0
-        """Number of records written in this run."""
         self.resolved: dict[int, FailedItem] = {}
         """Items that had failed, and were read in this run, or found to be deleted."""
         self.outages: OutageCheck | None = None
@@ -132,6 +130,7 @@ class PerConversationStream(DriftStream):
         """
         self.cancelled.clear()
         self._queue = queue
+        self._counter = self.get_record_counter()
         self.outages = outages
         # A state is held back until an item has succeeded.
         progress = {"resume", "replication_key_value"}
@@ -176,19 +175,6 @@ class PerConversationStream(DriftStream):
                 self._write_result(item, future)
             self._queue.release(future)
 
-    def discard(self, record: Record) -> None:
-        """Discard what was requested for a record that a stream map filtered out.
-
-        An item that failed in an earlier run is written: the filter let it pass then.
-        """
-        item, _ = self._prefetched.get(id(record), (None, None))
-        if item and item.id in self.failed_items:
-            self.write(record)
-            return
-        _, future = self._prefetched.pop(id(record), (None, None))
-        if future and self._queue:
-            self._queue.release(future)
-
     def fetch(self, context: dict[str, Any]) -> FetchResult:
         """Request one item.
 
@@ -212,8 +198,7 @@ class PerConversationStream(DriftStream):
     def finish(self) -> None:
         """Cancel requests, and log the counts."""
         self.cancelled.set()
-        with self.get_record_counter() as counter:
-            counter.increment(self.record_count)
+        self._counter.exit()
         if self._missing:
             self.log(
                 "%s: %s of %s not found (404 or 410), skipped: %s%s",
@@ -226,11 +211,12 @@ class PerConversationStream(DriftStream):
             )
         if self._failed:
             self.log(
-                "%s: %s of %s failed%s. The next run requests them again.",
+                "%s: %s of %s failed%s. %s",
                 self.name,
                 f"{self._failed:,}",
                 f"{self._requested:,}",
                 f"; the first {_MAX_NAMED} are named above" if self._failed > _MAX_NAMED else "",
+                requested_again(self._failed),
                 level=logging.WARNING,
             )
 
@@ -327,7 +313,6 @@ class PerConversationStream(DriftStream):
             self._read_at = result.read_at
             for record in result.records:
                 self._write_record_message(record)
-            self.record_count += len(result.records)
             self._succeeded += 1
             self._resolve(item)
         except ItemNotFoundError as error:

@@ -93,5 +93,12 @@ def are_valid(state: Mapping[str, Any]) -> bool:
     return True
 
 
+def requested_again(count: int) -> str:
+    """Say what happens to a number of failed items."""
+    if count == 1:
+        return "The next run requests it again."
+    return "The next run requests them again."
+
+
 def _parse(key: str, entry: Mapping[str, Any]) -> FailedItem:
     return FailedItem(int(key), entry["reason"], entry["status"], entry["since"], entry["last"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tap_drift.logs import counted
 from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
@@ -44,10 +45,9 @@ class Progress:
             return
         self._last_logged = now
         self._logger.info(
-            "%s %s in %s pages so far, %.0f/s%s",
-            f"{self.records:,}",
-            self._noun,
-            f"{self.pages:,}",
+            "%s in %s so far, %.0f/s%s",
+            counted(self.records, self._noun),
+            counted(self.pages, "pages"),
             self.records / (now - self._started),
             "" if oldest is None else f", back to {from_epoch_ms(oldest)}",
         )
@@ -61,10 +61,9 @@ class Progress:
             next_run: A sentence on how the next run starts.
         """
         self._logger.info(
-            "%s in %s request%s, %.1f s. %s",
-            ", ".join([f"{self.records:,} {self._noun}", *others]),
-            f"{requests:,}",
-            "" if requests == 1 else "s",
+            "%s in %s, %.1f s. %s",
+            ", ".join([counted(self.records, self._noun), *others]),
+            counted(requests, "requests"),
             time.monotonic() - self._started,
             next_run,
         )

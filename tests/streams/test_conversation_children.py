@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -258,6 +259,56 @@ def test_conversation_filter_excludes_its_child_records(
     assert 0 < len(open_ids) < 40
     assert messages.record_ids() == open_ids
     assert [record["conversationId"] for record in messages.records("transcripts")] == open_ids
+    assert drift.count_requests("/transcript") == len(open_ids)
+
+
+@pytest.mark.parametrize("streams", [("contacts",), ("conversations", "contacts")])
+def test_contact_of_filtered_conversations_is_not_requested(
+    streams: tuple[str, ...], drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    del drift.account.conversations[3:]
+    for number, conversation in enumerate(drift.account.conversations):
+        conversation["contactId"] = drift.account.conversations[number == 2]["contactId"]
+    maps = {"conversations": {"__filter__": f"id == {drift.conversation_ids()[0]}"}}
+    messages = sync(config | {"stream_maps": maps}, catalog=catalog(*streams))
+    contact = drift.account.conversations[0]["contactId"]
+    assert messages.record_ids("contacts") == [contact]
+    assert drift.count_requests("/contacts/") == 1
+
+
+def test_failing_filter_fails_the_streams_of_the_listing(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    maps = {"stream_maps": {"conversations": {"__filter__": "status + 5 == 'open'"}}}
+    messages, error = sync_failing(config | maps, catalog=catalog("messages", "users"))
+    assert "messages" in error
+    assert len(messages.records("users")) == len(drift.account.users)
+
+
+def test_log_counts_what_stream_maps_let_pass(
+    drift: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    conversation = drift.conversation_ids()[0]
+    maps = {
+        "conversations": {"__filter__": f"id == {conversation}"},
+        "messages": {"__filter__": "type == 'chat'"},
+        "users": {"__filter__": "role == 'nobody'"},
+        "bots": {"__source__": "users", "__filter__": "bot"},
+    }
+    selected = catalog("conversations", "messages", "users")
+    messages = sync(config | {"stream_maps": maps}, catalog=selected)
+    count = len(messages.records("messages"))
+    bots = len(messages.records("bots"))
+    assert count > 1 < bots < len(drift.account.users)
+    assert f"1 conversation, {count} messages in " in caplog.text
+    assert f"{bots} users in 1 request" in caplog.text
+    counts = dict(re.findall(r'"record_count","value":(\d+),"tags":{"stream":"(\w+)"', caplog.text))
+    assert {name: int(number) for number, name in counts.items()} == {
+        "conversations": 1,
+        "messages": count,
+        "users": bots,
+    }
 
 
 def test_contact_shared_with_filtered_conversation_is_emitted(
