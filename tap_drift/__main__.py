@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_drift.cli import log_level_error
@@ -18,7 +19,8 @@ def main() -> NoReturn:
     # `TapDrift.cli` sets up the SDK's logging, which raises for an unknown level.
     if error := log_level_error():
         sys.exit(f"tap-drift: {error}")
-    run_as_process(TapDrift.cli)
+    # `drift-run` starts this module, and messages are to name the command.
+    run_as_process(partial(TapDrift.cli, prog_name="tap-drift"))
 
 
 if __name__ == "__main__":

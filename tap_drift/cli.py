@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from tap_drift.exceptions import InvalidJsonError, traceback_lines, user_messages
 from tap_drift.json_input import json_kind, parse_json
+from tap_drift.selection import UnknownStreamError, select_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,11 +29,27 @@ if TYPE_CHECKING:
 
     Callback: TypeAlias = Callable[..., Any]
     ConnectionTest: TypeAlias = Callable[[_ConfigInput, dict[str, Any] | None], bool]
+    Discovery: TypeAlias = Callable[[], dict[str, Any]]
 
 logger = logging.getLogger("tap-drift")
 
 _CONFIG_PATHS = "tap_drift.config"
 _ENVIRONMENT = "ENV"
+_HELP = {
+    "config": "JSON file with settings, or ENV for environment variables. Can be repeated.",
+    "discover": "Print the catalog, and exit. Needs no settings.",
+    "test": (
+        "Send one request for each selected stream, print whether it works, and exit. "
+        "--test=schema prints the SCHEMA message of every stream instead, without a request."
+    ),
+    "catalog": "JSON file with a Singer catalog: which streams and fields to extract.",
+    "state": "JSON file with the state of an earlier run: extract only what changed since.",
+}
+_SELECT_HELP = (
+    "Streams to extract, such as 'messages,users'; '*' for all. Default: conversations. A stream "
+    "that belongs to conversations does not select them. With --catalog, this option chooses the "
+    "streams, and the catalog their fields."
+)
 _EXPECTED = {
     "state": "an object with `bookmarks`, such as `value` of the last STATE message of a run",
     "catalog": "an object with `streams`, such as --discover prints",
@@ -93,14 +110,19 @@ class DriftCommand(ErrorReportingCommand, SingerCommand):
     """The command `tap-drift`."""
 
     @classmethod
-    def from_sdk(cls, command: click.Command, test: ConnectionTest) -> DriftCommand:
+    def from_sdk(
+        cls, command: click.Command, test: ConnectionTest, discover: Discovery
+    ) -> DriftCommand:
         """Create the command from the SDK's, which is always a plain `SingerCommand`.
 
         Args:
             command: The SDK's command.
             test: Runs `--test` with the settings and the catalog; returns whether all streams work.
+            discover: Returns the tap's catalog.
         """
         for option in command.params:
+            if isinstance(option, click.Option) and option.name in _HELP:
+                option.help = _HELP[option.name]
             if option.name in _SCHEMAS:
                 option.callback = read_json_file
                 option.is_eager = True  # so that --test knows what is selected
@@ -108,17 +130,24 @@ class DriftCommand(ErrorReportingCommand, SingerCommand):
                 option.callback = config_callback(cast("Callback", option.callback))
             elif option.name == "test":
                 option.callback = partial(_test_callback, test, cast("Callback", option.callback))
+            elif option.name == "discover":
+                option.callback = partial(_discover_callback, cast("Callback", option.callback))
+        # Eager, so that --discover and --test know it.
+        select = click.Option(["--select"], metavar="STREAMS", help=_SELECT_HELP, is_eager=True)
+        context_settings: dict[str, Any] = {**command.context_settings, "obj": discover}
         return cls(
             name=command.name,
             callback=command.callback,
-            context_settings=command.context_settings,
-            params=command.params,
-            help=command.help,
+            context_settings=context_settings,
+            params=[*command.params, select],
+            help="Extract data from Drift, and write it as Singer messages to standard output.",
             logger=logger,
         )
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.params["catalog"] = _selected_catalog(ctx)
+        del ctx.params["select"]
         # The SDK's method would log wrong settings a second time; `main` reports them.
         return click.Command.invoke(self, ctx)
 
@@ -218,11 +247,40 @@ def _test_callback(
 ) -> None:
     """Run `--test`, without the whole run that the SDK starts; the SDK runs `--test=schema`."""
     if value != CliTestOptionValue.All.value:
+        if value != CliTestOptionValue.Disabled.value and ctx.params["select"] is not None:
+            raise click.UsageError("--test=schema prints all streams; it does not take --select.")
         sdk_callback(ctx, option, value)
         return
-    catalog = ctx.params["catalog"]
+    catalog = _selected_catalog(ctx)
     is_ok = test(ctx.params["config"], json.load(catalog) if catalog else None)
     ctx.exit(0 if is_ok else 1)
+
+
+def _discover_callback(
+    sdk_callback: Callback,
+    ctx: click.Context,
+    option: click.Option,
+    value: bool,  # noqa: FBT001 - click's
+) -> None:
+    """Run `--discover`; with `--select`, these streams are selected in the catalog."""
+    if value and ctx.params["select"] is not None:
+        catalog = cast("IO[str]", _selected_catalog(ctx))
+        click.echo(catalog.read())
+        ctx.exit()
+    sdk_callback(ctx, option, value)
+
+
+def _selected_catalog(ctx: click.Context) -> IO[str] | None:
+    """Return the file of `--catalog`, or with `--select`, one with these streams selected."""
+    names, file = ctx.params["select"], ctx.params["catalog"]
+    if names is None:
+        return cast("IO[str] | None", file)
+    discover: Discovery = ctx.obj
+    try:
+        catalog = select_streams(discover(), json.load(file) if file else {}, names)
+    except UnknownStreamError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--select") from None
+    return io.StringIO(json.dumps(catalog, indent=2))
 
 
 @contextmanager

@@ -70,6 +70,7 @@ class TapDrift(Tap):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if error := log_level_error():
             raise ConfigValidationError("The log level is wrong", errors=[error])
+        self.logger.addFilter(SdkNoiseFilter())
         # Worker threads, which can refresh a token, have no click context.
         self._config_paths = config_paths()
         # Meltano reads the environment itself, and drops the variables that it does not know.
@@ -81,7 +82,6 @@ class TapDrift(Tap):
     @override
     def discover_streams(self) -> Sequence[Stream]:
         """Return all streams; needs no settings and no network."""
-        self.logger.addFilter(SdkNoiseFilter())
         return [stream(self, self.client) for stream in STREAMS]
 
     @cached_property
@@ -230,7 +230,14 @@ class TapDrift(Tap):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        return DriftCommand.from_sdk(super().get_singer_command(), cls.run_test)
+        return DriftCommand.from_sdk(
+            super().get_singer_command(), cls.run_test, cls.discovered_catalog
+        )
+
+    @classmethod
+    def discovered_catalog(cls) -> dict[str, Any]:
+        """Return the catalog of all streams; needs no settings."""
+        return cls(validate_config=False, setup_mapper=False).catalog_dict
 
     @classmethod
     def run_test(cls, config: _ConfigInput, catalog: dict[str, Any] | None) -> bool:

@@ -670,7 +670,9 @@ def test_missing_extra_is_reported_with_install_command(tmp_path: Path) -> None:
     )
     assert run.returncode == 1
     assert run.stderr == (
-        "source-drift requires the extra `airbyte`: pip install 'tap-drift[airbyte]'.\n"
+        "source-drift requires the extra `airbyte`. In a checkout of the repository, run `uv run "
+        "--extra airbyte source-drift`; elsewhere, install it with pip install 'PATH[airbyte]', "
+        "where PATH is that of the checkout.\n"
     )
 
 

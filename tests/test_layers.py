@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1] / "tap_drift"
 
 LAYERS = [
-    {"airbyte", "verify", "__main__"},
+    {"airbyte", "pipeline", "verify", "__main__"},
     {"tap"},
     {"connection_test", "cli"},
     {"streams"},
     {"sync"},
     {"api"},
     {"settings"},
-    {"exceptions", "process", "timestamps", "logs", "schemas", "json_input"},
+    {"exceptions", "process", "timestamps", "logs", "schemas", "json_input", "files", "selection"},
 ]
 """Top to bottom. `tap_drift/__init__.py` has no layer, and `sandbox` imports none of them."""
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run `source-drift`, or exit with code 1 if the extra `airbyte` is not installed."""
     if find_spec("airbyte_protocol_dataclasses") is None:
-        sys.exit("source-drift requires the extra `airbyte`: pip install 'tap-drift[airbyte]'.")
+        sys.exit(
+            "source-drift requires the extra `airbyte`. In a checkout of the repository, run `uv "
+            "run --extra airbyte source-drift`; elsewhere, install it with pip install "
+            "'PATH[airbyte]', where PATH is that of the checkout."
+        )
     from tap_drift.airbyte.command import run  # noqa: PLC0415 - imports the optional dependency
 
     run()

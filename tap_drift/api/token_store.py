@@ -7,11 +7,11 @@ import logging
 import os
 import re
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tap_drift.exceptions import TokenNotSavedError
+from tap_drift.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class ConfigFileTokenStore:
                 config | {"refresh_token": new}, indent=indent and indent[1], ensure_ascii=False
             )
             mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
-            _write_atomically(path, mark + changed + text[len(text.rstrip()) :])
+            write_atomically(path, mark + changed + text[len(text.rstrip()) :])
         except (TokenNotSavedError, OSError) as error:
             logger.warning(
                 "The new `refresh_token` could not be saved: %s. The old one is no longer valid: "
@@ -100,20 +100,3 @@ def _check_writable(path: Path) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(descriptor)
     Path(name).unlink()
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    original = path.stat()
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            with suppress(OSError):  # only root can change the owner
-                os.chown(temporary, original.st_uid, original.st_gid)
-            temporary.chmod(original.st_mode & 0o7777)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -30,12 +30,12 @@ def block(language: str, word: str) -> str:
 
 
 def test_pipe_recipe_keeps_state(drift: FakeDrift, uv: str, tmp_path: Path) -> None:
-    recipe = block("sh", "states.jsonl")
+    recipe = block("sh", "drift-run")
     loaders = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]["loaders"]
     [pin] = [loader["pip_url"] for loader in loaders if loader["name"] == "target-jsonl"]
     isolated = f"{uv} run --no-project --python '{TARGET_PYTHON}' --with {pin}"
     programs = {
-        "tap-drift": f"{sys.executable} -m tap_drift",
+        "drift-run": str(Path(sys.executable).with_name("drift-run")),
         "target-jsonl": f"{isolated} target-jsonl",
     }
     (tmp_path / "bin").mkdir()
@@ -63,6 +63,51 @@ def test_pipe_recipe_keeps_state(drift: FakeDrift, uv: str, tmp_path: Path) -> N
     drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000, status="open")
     assert run() == 250 + 2
     assert run() == 250 + 2 + 1
+
+
+def readme_line(word: str) -> str:
+    """Return the only line in a block of the README that contains a word."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [line] = [line for block in blocks for line in block.splitlines() if word in line]
+    return str(line)
+
+
+def test_readme_installs_uv_into_an_environment_of_its_own(tmp_path: Path) -> None:
+    """As on a Python that its system manages, into which pip does not install."""
+    line = readme_line("python3 -m venv")
+    found = subprocess.check_output(
+        ["/bin/sh", "-e", "-c", f"{line}; command -v uv; uv --version"], cwd=tmp_path, text=True
+    ).splitlines()
+    assert str(tmp_path / ".uv" / "bin" / "uv") in found
+    assert found[-1].startswith("uv ")
+
+
+def test_readme_loads_into_a_target_with_drift_run(
+    drift: FakeDrift, uv: str, tmp_path: Path
+) -> None:
+    line = readme_line("drift-run").removeprefix("uv run ")
+    isolated = f"{uv} run --no-project --python '{TARGET_PYTHON}'"
+    line = line.replace("uv run --no-project", isolated)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    settings = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+    environment = os.environ | settings | {"PATH": path}
+    subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, env=environment, check=True)
+    [loaded] = tmp_path.glob("conversations*.jsonl")
+    assert len(loaded.read_text().splitlines()) == len(drift.conversation_ids())
+    assert "replication_key_value" in (tmp_path / "state.json").read_text()
+
+
+def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    names = (
+        "config.json target.json catalog.json state.json state.json.lock run.jsonl drift.log .uv/x"
+    )
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    commands = "git init -q; git ls-files --others --exclude-standard"
+    untracked = subprocess.check_output(["/bin/sh", "-c", commands], cwd=tmp_path, text=True)
+    assert untracked.split() == [".gitignore"]
 
 
 def test_crontab_line_runs_in_crons_environment(drift: FakeDrift, uv: str, project: Path) -> None:

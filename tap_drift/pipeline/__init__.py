@@ -1,0 +1,1 @@
+"""The command `drift-run`: the tap and a target, with the state in a file."""
