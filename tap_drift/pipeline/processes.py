@@ -147,7 +147,8 @@ class Pipeline:
             )
             return status or 1
         if not self._is_saved:
-            self._report(f"{self._target_name} confirmed no new state: {path} is unchanged.")
+            now = "is unchanged" if path.exists() else "is not created"
+            self._report(f"{self._target_name} confirmed no new state: {path} {now}.")
             # Some targets write none if the last STATE came before the last record, as in a run
             # with nothing new. Without a state at all, every run would read everything.
             is_unchanged = path.exists() and not self._has_other_output

@@ -101,8 +101,10 @@ def test_no_output_with_an_old_state_is_a_success(tmp_path: Path) -> None:
 
 
 def test_no_output_without_an_old_state_is_a_failure(tmp_path: Path) -> None:
-    with StateFile(tmp_path / "state.json") as state:
-        assert Pipeline(["true"], ["cat"], state, print).run() == 1
+    path, messages = tmp_path / "state.json", list[str]()
+    with StateFile(path) as state:
+        assert Pipeline(["true"], ["cat"], state, messages.append).run() == 1
+    assert messages == [f"cat confirmed no new state: {path} is not created."]
 
 
 def test_other_lines_are_reported_once_without_text(tmp_path: Path) -> None:
