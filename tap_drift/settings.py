@@ -127,6 +127,16 @@ SETTINGS = th.PropertiesList(
         ),
     ),
     th.Property(
+        "attachments_path",
+        th.StringType(pattern=r"^\S([^\n]*\S)?$(?!\n)"),
+        title="Attachments path",
+        description=(
+            "Folder, or fsspec URL, where the stream `attachments` saves the files. If it is not "
+            "set, files are not saved."
+        ),
+        examples=["output/attachments", "s3://bucket/drift"],
+    ),
+    th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=60,
@@ -195,6 +205,7 @@ _ACCEPTED = {
     "shard_index": "an integer of at least 0, and less than `shard_count`",
     "max_failed_items": "an integer of at least 0",
     "nested_as_json": "true or false",
+    "attachments_path": "a folder or a URL, without a space at its ends",
     "request_timeout": "an integer of at least 1, in seconds",
     "api_url": "an http:// or https:// URL, such as https://api.drift.com, without user or query",
     "user_agent": "a line of printable ASCII text",

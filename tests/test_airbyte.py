@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
 SOURCE = str(Path(sys.executable).with_name("source-drift"))
-INCREMENTAL = ("conversations", "conversation_details", "messages", "transcripts", "contacts")
+INCREMENTAL = (
+    "conversations",
+    "conversation_details",
+    "messages",
+    "attachments",
+    "transcripts",
+    "contacts",
+)
 
 
 class SourceOutput(list[dict[str, Any]]):

@@ -21,6 +21,7 @@ Schema = dict[str, Any]
 # The primary key of each stream, which is never null.
 KEYS = {
     "accounts": {"accountId"},
+    "attachments": {"messageId", "id"},
     "contact_attributes": {"name"},
     "contacts": {"id"},
     "conversation_details": {"id"},
@@ -39,6 +40,7 @@ KEYS = {
 # Other properties that are never null: the replication key, and the id of the conversation that a
 # row belongs to.
 NEVER_NULL = {
+    "attachments": {"conversationId"},
     "conversation_details": {"conversationId"},
     "conversations": {"updatedAt"},
     "messages": {"conversationId"},

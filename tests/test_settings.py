@@ -57,6 +57,7 @@ def setting_warnings(config: dict[str, Any]) -> list[str]:
         ("concurrency", 33, "an integer from 1 to 32"),
         ("max_failed_items", -1, "an integer of at least 0"),
         ("max_failed_items", "all", "an integer of at least 0"),
+        ("attachments_path", "files ", "a folder or a URL"),
         ("request_timeout", 0, "an integer of at least 1"),
         ("request_timeout", "60", "an integer of at least 1"),
         ("api_url", "api.drift.com", "an http:// or https:// URL"),

@@ -62,7 +62,7 @@ def test_discover_needs_no_configuration() -> None:
 def test_discover_ignores_invalid_settings() -> None:
     settings = {"concurrency": "many", "request_timeout": None, "page_size": 0}
     streams = TapDrift(config=settings, validate_config=False).catalog_dict["streams"]
-    assert len(streams) == 14
+    assert len(streams) == 15
 
 
 def test_about_needs_no_configuration_and_marks_secrets() -> None:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -19,7 +19,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_drift.api.auth import API_HOST, create_authenticator
-from tap_drift.api.connections import DriftAdapter
+from tap_drift.api.connections import DownloadAdapter, DriftAdapter
 from tap_drift.api.rate_limit import RateLimiter
 from tap_drift.api.redaction import error_text, redirect_host
 from tap_drift.api.retry import (
@@ -38,10 +38,15 @@ from tap_drift.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from requests.adapters import HTTPAdapter
+
     from tap_drift.api.auth import TokenStore
     from tap_drift.api.responses import Page
 
     Attempt = Callable[[requests.PreparedRequest], Page]
+
+
+_MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,18 @@ class RequestContext:
     is_item: bool = False
     """Whether it requests a single conversation or contact, which can be refused by itself."""
 
+    is_download: bool = False
+    """Whether the response is a file: `parse` reads its body, and redirects are followed."""
+
 
 class DriftSession(requests.Session):
     """A session that follows no redirect, and that prepares requests with less work."""
+
+    def __init__(self, adapter: HTTPAdapter | None = None) -> None:
+        super().__init__()
+        adapter = adapter or DriftAdapter()
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
 
     @override
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -117,17 +131,16 @@ class DriftClient:
             config: The tap's settings.
             store: Saves a rotated OAuth refresh token.
         """
-        self.session = DriftSession()
-        adapter = DriftAdapter(pool_maxsize=int(config["concurrency"]))
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
+        concurrency = int(config["concurrency"])
+        self.session = DriftSession(DriftAdapter(pool_maxsize=concurrency))
+        self.download_session = DriftSession(DownloadAdapter(pool_maxsize=concurrency))
         self.circuit_breaker = CircuitBreaker()
         self.authenticator = create_authenticator(config, self.session, store, self.circuit_breaker)
         self.request_counts: Counter[str] = Counter()
         """Number of requests sent for each stream, failed ones included."""
 
         self._config = config
-        self._rate_limiter = RateLimiter(int(config["concurrency"]))
+        self._rate_limiter = RateLimiter(concurrency)
         self._item_refresh_lock = threading.Lock()
         self._refreshed_in_vain = False
         self._transports: dict[str, dict[str, Any]] = {}
@@ -182,6 +195,8 @@ class DriftClient:
             raise RequestCancelledError(f"The request for {context.path} was cancelled.")
         started_at = time.monotonic()
         response = self._send_with_valid_token(request, context)
+        if context.is_download:
+            response = self._follow_redirects(response, context)
         try:
             context.validate(response)
             page = context.parse(response)
@@ -190,8 +205,30 @@ class DriftClient:
         except RequestRefusedError:
             self.circuit_breaker.on_refused()
             raise
+        finally:
+            if context.is_download:
+                response.close()
         self.circuit_breaker.on_success(started_at)
-        return replace(page, size=len(response.content))
+        return page if context.is_download else replace(page, size=len(response.content))
+
+    def _follow_redirects(
+        self, response: requests.Response, context: RequestContext
+    ) -> requests.Response:
+        """Follow the redirects of a download, without the token.
+
+        Whether Drift redirects to a storage service is not documented. The last redirect is
+        returned if it leads to no web address, or if there are too many.
+        """
+        for _ in range(_MAX_REDIRECTS):
+            url = urljoin(str(response.url), response.headers.get("Location", ""))
+            if not response.is_redirect or urlsplit(url).scheme not in {"http", "https"}:
+                break
+            response.close()
+            headers = {"User-Agent": self._config["user_agent"]}
+            request = requests.Request("GET", url, headers).prepare()
+            transport = {**self._transport(url), "stream": True}
+            response = self.download_session.send(request, timeout=context.timeout, **transport)
+        return response
 
     def _send_with_valid_token(
         self, request: requests.PreparedRequest, context: RequestContext
@@ -230,7 +267,11 @@ class DriftClient:
         with self._rate_limiter as sent_at:
             request = self.authenticator(request)
             transport = self._transport(str(request.url))
-            response = self.session.send(request, timeout=context.timeout, **transport)
+            if context.is_download:
+                session, transport = self.download_session, {**transport, "stream": True}
+            else:
+                session = self.session
+            response = session.send(request, timeout=context.timeout, **transport)
             self.circuit_breaker.on_response()
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 self._rate_limiter.on_throttled(sent_at, parse_retry_after(response))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ContentDecodingError
@@ -26,8 +26,13 @@ TOTAL_TIMEOUT_FACTOR = 2
 MAX_RESPONSE_BYTES = 64 << 20
 """Largest response, as it is sent and decompressed. Drift's are some megabytes at most."""
 
+DOWNLOAD_TIMEOUT_FACTOR = 60
+"""As `TOTAL_TIMEOUT_FACTOR`, for a file: an hour, if `request_timeout` is 60 seconds."""
+
+MAX_DOWNLOAD_BYTES = 4 << 30
+"""Largest file. Drift documents no limit."""
+
 _CHUNK_BYTES = 64 << 10
-_TOO_LARGE = f"the response is larger than {MAX_RESPONSE_BYTES >> 20} MiB"
 
 
 class _LimitedReader(io.RawIOBase):
@@ -40,9 +45,14 @@ class _LimitedReader(io.RawIOBase):
         self._raw = raw
         self._socket = sock
         self._read_timeout = sock.gettimeout()
-        self._total = TOTAL_TIMEOUT_FACTOR * (self._read_timeout or 0.0)
+        timeout_factor, self._max_bytes = self.limits()
+        self._total = timeout_factor * (self._read_timeout or 0.0)
         self._deadline = time.monotonic() + self._total
         self._size = 0
+
+    def limits(self) -> tuple[int, int]:
+        """Return the factor of the timeout, and the size in bytes."""
+        return TOTAL_TIMEOUT_FACTOR, MAX_RESPONSE_BYTES
 
     @override
     def readable(self) -> bool:
@@ -57,8 +67,8 @@ class _LimitedReader(io.RawIOBase):
             self._socket.settimeout(min(remaining, self._read_timeout))
         count = self._raw.readinto(buffer)
         self._size += count or 0
-        if self._size > MAX_RESPONSE_BYTES:
-            raise OSError(_TOO_LARGE)
+        if self._size > self._max_bytes:
+            raise OSError(_too_large(self._max_bytes))
         return count
 
     @override
@@ -70,9 +80,11 @@ class _LimitedReader(io.RawIOBase):
 class _LimitedResponse(HTTPResponse):
     """A response with a deadline and a largest size, headers included."""
 
+    reader_class: ClassVar = _LimitedReader
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_LimitedReader(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(self.reader_class(self.fp.detach(), sock))
 
 
 class _Connection(HTTPConnection):
@@ -121,24 +133,59 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
-_POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _SecurePool}
+class _DownloadReader(_LimitedReader):
+    @override
+    def limits(self) -> tuple[int, int]:
+        return DOWNLOAD_TIMEOUT_FACTOR, MAX_DOWNLOAD_BYTES
 
 
-class DriftAdapter(HTTPAdapter):
-    """An adapter that limits responses in time and size, and reconnects by itself."""
+class _DownloadResponse(_LimitedResponse):
+    reader_class = _DownloadReader
+
+
+class _DownloadConnection(_Connection):
+    response_class = _DownloadResponse
+
+
+class _SecureDownloadConnection(_DownloadConnection, HTTPSConnection):
+    pass
+
+
+class _DownloadPool(HTTPConnectionPool):
+    ConnectionCls = _DownloadConnection
+
+
+class _SecureDownloadPool(HTTPSConnectionPool):
+    ConnectionCls = _SecureDownloadConnection
+
+
+class _LimitedAdapter(HTTPAdapter):
+    pools: ClassVar[dict[str, type[HTTPConnectionPool]]]
 
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager: PoolManager
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self.pools
 
     @override
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, **proxy_kwargs)
         if not proxy.lower().startswith("socks"):  # these have connections of their own
-            manager.pool_classes_by_scheme = _POOLS
+            manager.pool_classes_by_scheme = self.pools
         return manager
+
+
+class DownloadAdapter(_LimitedAdapter):
+    """An adapter for files: its limits are higher, and the caller reads the body."""
+
+    pools: ClassVar = {"http": _DownloadPool, "https": _SecureDownloadPool}
+
+
+class DriftAdapter(_LimitedAdapter):
+    """An adapter that limits responses in time and size, and reconnects by itself."""
+
+    pools: ClassVar = {"http": _Pool, "https": _SecurePool}
 
     @override
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -156,5 +203,9 @@ def _read_body(response: requests.Response) -> bytes:
         size += len(chunk)
         if size > MAX_RESPONSE_BYTES:
             response.close()
-            raise ContentDecodingError(_TOO_LARGE)
+            raise ContentDecodingError(_too_large(MAX_RESPONSE_BYTES))
     return b"".join(chunks)
+
+
+def _too_large(limit: int) -> str:
+    return f"the response is larger than {limit >> 20} MiB"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tap_drift.sandbox.data.account import Account
     from tap_drift.sandbox.data.conversations import Conversation
 
-Body = dict[str, Any] | list[dict[str, Any]] | str
-"""A response body: text is sent as plain text, anything else as JSON."""
+Body = dict[str, Any] | list[dict[str, Any]] | str | bytes
+"""A response body: text is sent as plain text, bytes as they are, anything else as JSON."""
 
 _COUNTED_STATUSES = ("CLOSED", "OPEN", "PENDING")
 _MESSAGES_PER_PAGE = 50
@@ -125,6 +125,12 @@ def _transcript(request: Request) -> Body:
     return request.account.transcript(request.conversation())
 
 
+def _attachment(request: Request) -> Body:
+    if request.account.attachment(request.path_id) is None:
+        raise not_found_error(f"There is no attachment {request.path_id}")
+    return request.account.file(request.path_id)
+
+
 def _contact(request: Request) -> Body:
     if request.query:
         raise validation_error(f"Unknown parameter: {next(iter(request.query))}")
@@ -194,6 +200,7 @@ ROUTES = [
     _route("GET /conversations/{id}", "conversation_read", _conversation),
     _route("GET /conversations/{id}/messages", "conversation_read", _messages),
     _route("GET /conversations/{id}/transcript", "conversation_read", _transcript),
+    _route("GET /attachments/{id}/data", "conversation_read", _attachment),
     _route("GET /contacts/attributes", "all_contact_read", _contact_attributes),
     _route("GET /contacts/{id}", "contact_read", _contact),
     _route("GET /accounts", "account_read", _accounts),

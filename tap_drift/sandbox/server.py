@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from tap_drift.sandbox.data.account import Account
 
+_CONTENT_TYPES = {str: "text/plain; charset=utf-8", bytes: "application/octet-stream"}
+
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP response. A `body` that is text is sent as it is, anything else as JSON."""
+    """An HTTP response. A `body` that is text or bytes is sent as it is, anything else as JSON."""
 
     status: HTTPStatus
     body: Any
@@ -71,13 +73,12 @@ class SandboxHandler(BaseHTTPRequestHandler):
         query = parse_qs(url.query, keep_blank_values=True)
         request = Request(server.account, server.tokens, query, self.body, path_id)
         body = route.handler(request)
-        headers = {"Content-Type": "text/plain; charset=utf-8"} if isinstance(body, str) else {}
-        return Answer(HTTPStatus.OK, body, headers)
+        content_type = _CONTENT_TYPES.get(type(body))
+        return Answer(HTTPStatus.OK, body, {"Content-Type": content_type} if content_type else {})
 
     def send(self, answer: Answer) -> None:
         """Send a response."""
-        body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
-        payload = body.encode()
+        payload = _encode(answer.body)
         self.send_response(answer.status)
         headers = {
             "Content-Type": "application/json",
@@ -162,3 +163,9 @@ class SandboxServer(ThreadingHTTPServer):
         """Stop serving and close the port."""
         self.shutdown()
         self.server_close()
+
+
+def _encode(body: object) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return (body if isinstance(body, str) else json.dumps(body)).encode()

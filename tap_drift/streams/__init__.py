@@ -1,6 +1,7 @@
 """Streams: declarations of what is read from which endpoint."""
 
 from tap_drift.streams.accounts import AccountsStream
+from tap_drift.streams.attachments import AttachmentsStream
 from tap_drift.streams.base import DriftStream
 from tap_drift.streams.conversation_children import (
     ContactsStream,
@@ -23,6 +24,7 @@ STREAMS: tuple[type[DriftStream], ...] = (
     ConversationsStream,
     ConversationDetailsStream,
     MessagesStream,
+    AttachmentsStream,
     TranscriptsStream,
     ContactsStream,
     ContactAttributesStream,

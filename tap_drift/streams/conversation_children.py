@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,12 +11,14 @@ from typing_extensions import override
 from tap_drift.api.responses import parse_messages, parse_object, parse_text
 from tap_drift.exceptions import ItemFailedError
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.per_conversation import Item, PerConversationStream
+from tap_drift.streams.per_conversation import FetchResult, Item, PerConversationStream
 from tap_drift.sync.dedupe import DiskBackedSet
 from tap_drift.sync.shards import BY_CONTACT
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
+
+    from tap_drift.api.responses import Row
 
 
 class ConversationChildStream(PerConversationStream):
@@ -58,9 +61,14 @@ class MessagesStream(ConversationChildStream):
 
     name = "messages"
     path = "/conversations/{conversationId}/messages"
-    primary_keys = ("id",)
+    primary_keys: ClassVar[tuple[str, ...]] = ("id",)
     first_params: ClassVar[dict[str, Any]] = {"next": ""}
     parse = staticmethod(parse_messages)
+
+    @override
+    def result(self, rows: list[Row], context: dict[str, Any], size: int) -> FetchResult:
+        attachments = attachments_of(rows)  # as Drift sent them
+        return replace(super().result(rows, context, size), attachments=attachments)
 
 
 class TranscriptsStream(ConversationChildStream):
@@ -103,3 +111,14 @@ class ContactsStream(PerConversationStream):
     @override
     def item(self, item_id: int) -> Item:
         return Item(item_id, {"contactId": item_id})
+
+
+def attachments_of(messages: list[Row]) -> list[Row]:
+    """Return the attachments of messages, each with the id of its message."""
+    return [
+        {**attachment, "messageId": message.get("id")}
+        for message in messages
+        if isinstance(attachments := message.get("attachments"), list)
+        for attachment in attachments
+        if isinstance(attachment, dict)
+    ]

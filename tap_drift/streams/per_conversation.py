@@ -6,11 +6,11 @@ import logging
 import time
 from abc import abstractmethod
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from singer_sdk.exceptions import FatalAPIError, FatalSyncError
 from typing_extensions import override
@@ -31,7 +31,7 @@ from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems, requ
 from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Record
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from tap_drift.api.responses import Row
     from tap_drift.streams.outages import OutageCheck
     from tap_drift.sync.fetch_queue import FetchQueue
+
+T = TypeVar("T")
 
 _MAX_NAMED = 20
 """Number of missing or failed items that are named in the log."""
@@ -59,6 +61,18 @@ class FetchResult:
     read_at: datetime
     size: int
     """Size of the responses in bytes."""
+
+    attachments: list[Row] = field(default_factory=list)
+    """The attachments of messages, for the stream `attachments`."""
+
+    missing: list[str] = field(default_factory=list)
+    """Paths of the item's parts that were answered 404 or 410."""
+
+    failure: ItemFailedError | None = None
+    """Why some of the item's parts could not be read; its other records are in `records`."""
+
+    is_proof: bool = True
+    """Whether the requests show that token and path are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +200,37 @@ class PerConversationStream(DriftStream):
             ItemFailedError: If the item cannot be read, while Drift answers others.
             FatalAPIError: If the failure is not the item's.
         """
+        return self.isolate(partial(self._fetch_pages, context), self.endpoint(context))
+
+    def isolate(self, request: Callable[[], T], path: str) -> T:
+        """Send a request for an item, and tell the item's failure from an outage.
+
+        Args:
+            request: Sends the request.
+            path: Path of the item, for messages.
+
+        Raises:
+            ItemNotFoundError: If Drift answers 404 or 410.
+            ItemFailedError: If the item cannot be read, while Drift answers others.
+            FatalAPIError: If the failure is not the item's.
+        """
         try:
-            return self._fetch_once(context)
+            return _send(request, path)
         except ItemFailedError as error:
             failure = error
         # Outside of the handler: the messages of errors name the first error of a chain.
         if self.outages is None or self.outages.is_items_fault(failure.since):
             raise failure
-        return self._fetch_once(context)
+        return _send(request, path)
+
+    def submitted(self, record: Record) -> Future[FetchResult] | None:
+        """Return the request that was submitted for a record of the parent."""
+        _, future = self._prefetched.get(id(record), (None, None))
+        return future
+
+    def task(self, record: Record, item: Item) -> Callable[[], FetchResult]:  # noqa: ARG002 - for overrides
+        """Return the function that requests an item for a record of the parent."""
+        return partial(self.fetch, item.context)
 
     def finish(self) -> None:
         """Cancel requests, and log the counts."""
@@ -257,23 +294,8 @@ class PerConversationStream(DriftStream):
     def _submit(self, record: Record, item: Item) -> None:
         if self._queue:
             self._to_retry.pop(item.id, None)
-            future = self._queue.submit(partial(self.fetch, item.context))
+            future = self._queue.submit(self.task(record, item))
             self._prefetched[id(record)] = item, future
-
-    def _fetch_once(self, context: dict[str, Any]) -> FetchResult:
-        started = time.monotonic()
-        try:
-            return self._fetch_pages(context)
-        except RequestRefusedError as error:
-            if error.is_not_found:
-                raise ItemNotFoundError(error.path) from None
-            raise ItemFailedError(str(error), error.status, since=started) from None
-        except RetriesExhaustedError as error:
-            raise ItemFailedError(str(error), error.status, since=error.failed_before) from None
-        except EndlessPaginationError as error:
-            raise ItemFailedError(str(error)) from None
-        except InvalidRecordError as error:
-            raise ItemFailedError(f"{self.endpoint(context)}: {error}") from None
 
     def _fetch_pages(self, context: dict[str, Any]) -> FetchResult:
         rows: list[Row] = []
@@ -296,6 +318,10 @@ class PerConversationStream(DriftStream):
                     f"{self.endpoint(context)}: page {number} has a link to a next page, but "
                     + ("no new row." if len(seen) == before else "more pages are not read.")
                 )
+        return self.result(rows, context, size)
+
+    def result(self, rows: list[Row], context: dict[str, Any], size: int) -> FetchResult:
+        """Build the result of an item's requests from the rows of all its pages."""
         return FetchResult(self._process(rows, context), datetime.now(UTC), size)
 
     def _process(self, rows: list[Row], context: dict[str, Any]) -> list[Record]:
@@ -313,7 +339,11 @@ class PerConversationStream(DriftStream):
             self._read_at = result.read_at
             for record in result.records:
                 self._write_record_message(record)
-            self._succeeded += 1
+            for path in result.missing:
+                self._record_missing(path)
+            if result.failure is not None:
+                raise result.failure
+            self._succeeded += result.is_proof
             self._resolve(item)
         except ItemNotFoundError as error:
             self._record_missing(error.path)
@@ -367,3 +397,19 @@ class PerConversationStream(DriftStream):
         if self._has_succeeded_before or self._succeeded:
             return False
         return self._failed + self._missing >= _MAX_FAILED_FIRST
+
+
+def _send(request: Callable[[], T], path: str) -> T:
+    started = time.monotonic()
+    try:
+        return request()
+    except RequestRefusedError as error:
+        if error.is_not_found:
+            raise ItemNotFoundError(error.path) from None
+        raise ItemFailedError(str(error), error.status, since=started) from None
+    except RetriesExhaustedError as error:
+        raise ItemFailedError(str(error), error.status, since=error.failed_before) from None
+    except EndlessPaginationError as error:
+        raise ItemFailedError(str(error)) from None
+    except InvalidRecordError as error:
+        raise ItemFailedError(f"{path}: {error}") from None

@@ -147,7 +147,7 @@ def test_large_response_is_not_read_to_its_end(
     monkeypatch.setattr(connections, "MAX_RESPONSE_BYTES", SIZE_LIMIT)
     drift.faults_by_path["list?"] = fault
     _, error = sync_failing(config)
-    assert "last error: the response is larger than 64 MiB." in error
+    assert "last error: the response is larger than" in error
 
 
 # Idle connections

@@ -177,3 +177,12 @@ def test_deleted_contact_or_path_is_not_found(drift: FakeDrift) -> None:
     assert [get(drift, path).status_code for path in paths] == [200, 200]
     drift.account.deleted |= {contact_id, "/teams/org"}
     assert [get(drift, path).status_code for path in paths] == [404, 404]
+
+
+def test_attachment_is_a_png(shared: FakeDrift) -> None:
+    messages = (m for c in shared.account.conversations for m in shared.account.messages(c))
+    [attachment, *_] = next(m["attachments"] for m in messages if "attachments" in m)
+    answer = get(shared, f"/attachments/{attachment['id']}/data")
+    assert answer.content.startswith(b"\x89PNG")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert get(shared, f"/attachments/{attachment['id'] + 1}/data").status_code == 404

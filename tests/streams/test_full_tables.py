@@ -45,6 +45,8 @@ TIMES = {
     "meetings": {"slotStart", "slotEnd", "updatedAt", "scheduledAt"},
     "playbooks": {"createdAt", "updatedAt"},
 }
+FITTED = {"customProperties"}
+"""Columns whose members are fitted to the schema: tests/streams/test_nested.py."""
 
 WITH_VERSIONS = {"emit_activate_version_messages": True}
 
@@ -94,8 +96,8 @@ def test_only_times_are_changed(stream: str, drift: FakeDrift, config: dict[str,
     records = sync(config, catalog=catalog(stream)).records(stream)
     for record, row in zip(records, source_rows(drift, stream), strict=True):
         changed = {name for name in row if row[name] != record[name]}
-        assert changed == TIMES.get(stream, set()) & set(row)
-        assert all(record[name].endswith("+00:00") for name in changed)
+        assert changed - FITTED == TIMES.get(stream, set()) & set(row)
+        assert all(record[name].endswith("+00:00") for name in changed - FITTED)
 
 
 @pytest.mark.parametrize("stream", ["users", "teams", "playbooks", "landing_pages", "meetings"])

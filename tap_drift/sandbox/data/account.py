@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from tap_drift.sandbox.data import (
+    attachments,
     contacts,
     customer_accounts,
     details,
@@ -120,6 +121,17 @@ class Account:
         end = self._original_updates.get(conversation_id, created)
         generated = messages.generate_messages(self.seed, conversation, end, self.users)
         return generated + self.added_messages.get(conversation_id, [])
+
+    def attachment(self, attachment_id: int) -> Row | None:
+        """Return an attachment as its message has it, or None if it does not exist."""
+        conversation = self.conversation(attachments.conversation_of(attachment_id))
+        messages = self.messages(conversation) if conversation else []
+        found = (each for message in messages for each in message.get("attachments", []))
+        return next((each for each in found if each["id"] == attachment_id), None)
+
+    def file(self, attachment_id: int) -> bytes:
+        """Return the content of an attachment."""
+        return attachments.generate_file(self.seed, attachment_id)
 
     def transcript(self, conversation: Conversation) -> str:
         """Return a conversation's transcript as plain text."""

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tap_drift.sandbox.data.attachments import generate_attachment
 from tap_drift.sandbox.data.common import ORG_ID, Row, make_rng
 from tap_drift.sandbox.data.details import participant_ids
 
@@ -88,7 +89,7 @@ def generate_messages(
             "conversationId": conversation["id"],
             "createdAt": created,
         }
-        messages.append(message | _content(rng, author, messages))
+        messages.append(message | _content(rng, message, messages))
     return messages
 
 
@@ -116,9 +117,10 @@ def _message_id(created: int, conversation_id: int, index: int) -> int:
     return created << 22 | (conversation_id & 0x1FFF) << 9 | index
 
 
-def _content(rng: random.Random, author: Row, earlier: list[Row]) -> Row:
+def _content(rng: random.Random, message: Row, earlier: list[Row]) -> Row:
+    author = message["author"]
     if author["type"] == "contact":
-        return _contact_content(rng, first=not earlier)
+        return _contact_content(rng, message, len(earlier))
     if author["bot"]:
         return {"body": rng.choice(_BOT_BODIES)} | rng.choice([{}, {"buttons": [_BUTTON]}])
     own_ids = [m["id"] for m in earlier if m["author"] == author and m["type"] == "chat"]
@@ -135,14 +137,14 @@ def _edit(rng: random.Random, message_id: int) -> Row:
     return edit | {"editType": "replace", "body": rng.choice(_USER_BODIES)}
 
 
-def _contact_content(rng: random.Random, *, first: bool) -> Row:
+def _contact_content(rng: random.Random, message: Row, index: int) -> Row:
     content: Row = {"body": rng.choice(_CONTACT_BODIES)}
-    if first:
+    if index == 0:
         content["context"] = _context(rng)
     if rng.randrange(8) == 0:
         content["attributes"] = {"ticketId": rng.randrange(10_000), "TicketID": "none"}
     if rng.randrange(25) == 0:
-        content["attachments"] = [_attachment(rng.randrange(10**9))]
+        content["attachments"] = [generate_attachment(rng, message["conversationId"], index)]
         del content["body"]
     return content
 
@@ -161,15 +163,6 @@ def _context(rng: random.Random) -> Row:
     if rng.choice([True, False]):
         context["referrer"] = "https://search.example/"
     return context
-
-
-def _attachment(attachment_id: int) -> Row:
-    return {
-        "id": attachment_id,
-        "fileName": "screen.png",
-        "mimeType": "image/png",
-        "url": f"https://driftapi.com/attachments/{attachment_id}/data",
-    }
 
 
 def _strip_html(body: str) -> str:
