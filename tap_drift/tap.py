@@ -33,7 +33,9 @@ from tap_drift.settings import (
     without_blanks,
 )
 from tap_drift.streams import STREAMS
+from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.emitted_schema import apply_to_catalog
+from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.checkpoints import assume_coverage, state_error
 from tap_drift.sync.failed_items import requested_again
@@ -139,6 +141,10 @@ class TapDrift(Tap):
         streams = self.drift_streams
         if not any(stream.selected for stream in streams):
             self.logger.warning("No stream is selected: nothing is read.")
+        # The long walk comes after the short streams, and the items that it could not read last.
+        for name in (ConversationsStream.name, FailedItemsStream.name):
+            if name in self.streams:
+                self.streams[name] = self.streams.pop(name)
         super().sync_all()
         failures = {stream.name: stream.failure for stream in streams if stream.failure}
         incomplete = self._incomplete_streams()

@@ -14,7 +14,7 @@ from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fake_target import FakeTarget
 
@@ -129,6 +129,13 @@ class RunPipe(Protocol):
         pip_url: str | None = ...,
         **settings: Any,
     ) -> dict[str, Any]: ...
+
+
+class InlineThread:
+    """A thread that runs its target when it is started."""
+
+    def __init__(self, target: Callable[[], object], **_: object) -> None:
+        self.start = target
 
 
 class Interrupted(BaseException):

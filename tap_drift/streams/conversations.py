@@ -15,6 +15,7 @@ from tap_drift.logs import counted
 from tap_drift.settings import STATUS_IDS
 from tap_drift.streams.base import DriftStream
 from tap_drift.streams.listing import ListingReader
+from tap_drift.streams.stats import fetch_counts
 from tap_drift.sync.checkpoints import (
     UPDATED_AT,
     discard_progress_of_other_rows,
@@ -22,6 +23,7 @@ from tap_drift.sync.checkpoints import (
     read_bookmark,
     write_checkpoint,
 )
+from tap_drift.sync.estimate import ListingEstimate
 from tap_drift.sync.plan import WalkPlanner
 from tap_drift.sync.progress import Progress
 from tap_drift.sync.shared_walk import SharedWalk
@@ -87,8 +89,9 @@ class ConversationsStream(DriftStream):
         self._active = {each.name: each for each in (self, *self._children) if each.selected}
         self._finished = set()
         noun = self.name if self.selected else f"unselected {self.name}"
-        progress = Progress(self.logger, noun)
         walk = self._start_walk()
+        estimate = ListingEstimate(self._fetch_counts) if self._can_estimate(walk) else None
+        progress = Progress(self.logger, noun, estimate)
         reader = ListingReader(self, walk, self._active, self._children, self._new_filter())
         with reader.open() as batches:
             for batch in batches:
@@ -96,6 +99,8 @@ class ConversationsStream(DriftStream):
                 yield from self._with_children(batch.records)
                 for child, item in batch.retries:
                     child.write(item)
+                if estimate:
+                    estimate.add(batch.listed)
                 self._commit_page(batch, progress)
         self._log_summary(progress)
         # Conversations updated during the run can be missing, so targets must not delete rows.
@@ -169,6 +174,16 @@ class ConversationsStream(DriftStream):
         for description, names in plans.items():
             self.log("Reading %s: %s", ", ".join(names), description)
         return SharedWalk(walks)
+
+    def _can_estimate(self, walk: SharedWalk) -> bool:
+        """Return whether Drift's counts apply; with one request at a time, theirs would delay."""
+        return walk.is_whole and int(self.config["concurrency"]) > 1
+
+    def _fetch_counts(self) -> dict[str, int]:
+        """Request the number of conversations of each status that this run reads."""
+        counts = fetch_counts(self._tap, self.client)
+        wanted = self.config.get("statuses") or counts
+        return {status: count for status, count in counts.items() if status in wanted}
 
     def _new_filter(self) -> Callable[[Record], bool]:
         """Return the `__filter__` of this stream's map, for use in another thread.

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 class FailedItemsStream(FullTableStream):
     """Conversations and contacts that could not be read, and those that were read after all.
 
-    It sends no request: the items are in the state. Its name comes after `conversations`, so the
-    SDK syncs it later.
+    It sends no request: the items are in the state. The tap syncs it last.
     """
 
     name = "failed_items"

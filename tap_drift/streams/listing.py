@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,6 +54,9 @@ class PageBatch:
 
     checkpoints: Mapping[str, Checkpoint]
     """Checkpoint of each stream, valid once the batch has been written."""
+
+    listed: Mapping[str, int] = field(default_factory=dict)
+    """Number of conversations on the page by status, of any shard and selected or not."""
 
     retries: list[tuple[PerConversationStream, dict[str, Any]]] = field(default_factory=list)
     """Failed items of earlier runs: the stream, and what its `write` takes."""
@@ -113,7 +117,7 @@ class ListingReader:
         retries = [(child, item) for child in self._children for item in child.requests_to_retry()]
         for start in range(0, len(retries), _RETRIES_PER_BATCH):
             batch = retries[start : start + _RETRIES_PER_BATCH]
-            yield PageBatch([], datetime.now(UTC), None, {}, batch)
+            yield PageBatch([], datetime.now(UTC), None, {}, retries=batch)
 
     def _read_listing(self) -> Iterator[PageBatch]:
         try:
@@ -136,13 +140,15 @@ class ListingReader:
         while not paginator.finished:
             page = self._listing.fetch_page(paginator.current_value)
             read_at = datetime.now(UTC)
+            listed = Counter(str(row.get("status")).lower() for row in page.rows)
             selected = self._select(walk, page.rows)
             self._request_children(selected)
             before = walk.checkpoints
             query = walk.next_query(page.next_query or _lost(page), paginator.has_visited)
             is_cut = query == _LOST
             checkpoints = _completed(before, walk) if is_cut else walk.checkpoints
-            yield PageBatch([row for row, _ in selected], read_at, walk.oldest, checkpoints)
+            records = [row for row, _ in selected]
+            yield PageBatch(records, read_at, walk.oldest, checkpoints, listed)
             for name, stream in self._active.items():
                 if stream.failure is not None:
                     walk.drop(name)

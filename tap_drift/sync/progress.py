@@ -11,6 +11,8 @@ from tap_drift.timestamps import from_epoch_ms
 if TYPE_CHECKING:
     import logging
 
+    from tap_drift.sync.estimate import ListingEstimate
+
 LOG_INTERVAL = 10.0
 """Seconds between two log lines."""
 
@@ -18,13 +20,17 @@ LOG_INTERVAL = 10.0
 class Progress:
     """Counts records and pages, and logs them at INFO."""
 
-    def __init__(self, logger: logging.Logger, noun: str) -> None:
+    def __init__(
+        self, logger: logging.Logger, noun: str, estimate: ListingEstimate | None = None
+    ) -> None:
         """Start counting.
 
         Args:
             logger: Logger of the stream.
             noun: What is counted, in the plural.
+            estimate: Tells the share that has been read, if it can be known.
         """
+        self._estimate = estimate
         self._logger = logger
         self._noun = noun
         self._started = self._last_logged = time.monotonic()
@@ -45,12 +51,24 @@ class Progress:
             return
         self._last_logged = now
         self._logger.info(
-            "%s in %s so far, %.0f/s%s",
+            "%s in %s so far, %.0f/s%s%s",
             counted(self.records, self._noun),
             counted(self.pages, "pages"),
             self.records / (now - self._started),
             "" if oldest is None else f", back to {from_epoch_ms(oldest)}",
+            self._describe_rest(now),
         )
+
+    def _describe_rest(self, now: float) -> str:
+        """Describe the share and the remaining time; a walk of one line is too short for both."""
+        if self._estimate is None:
+            return ""
+        self._estimate.start()
+        share = self._estimate.share
+        if share is None:
+            return ""
+        seconds = (now - self._started) * (1 - share) / share
+        return f", {share:.0%}, about {_duration(seconds)} left"
 
     def log_summary(self, others: list[str], requests: int, next_run: str) -> None:
         """Log the summary.
@@ -67,3 +85,10 @@ class Progress:
             time.monotonic() - self._started,
             next_run,
         )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:  # noqa: PLR2004 - in minutes, it would be too coarse
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004 - as above

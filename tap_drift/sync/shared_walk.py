@@ -30,6 +30,8 @@ class SharedWalk:
         """
         self._walks = dict(walks)
         self._finished: dict[str, Checkpoint] = {}
+        self.is_whole = any(walk.is_whole for walk in walks.values())
+        """Whether a stream reads the listing from its head to its end."""
         # A jump skips pages for all streams, so all must have covered the same range.
         if len({walk.resume_key for walk in walks.values()}) > 1:
             self._walks = {name: walk.restarted() for name, walk in walks.items()}

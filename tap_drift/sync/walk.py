@@ -132,6 +132,11 @@ class Walk:
         return self.phase is not Phase.UNORDERED
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it reads the listing from its head to its end, and emits all of it."""
+        return self.filter.since is None and not self.resume_point and not self._read_before
+
+    @property
     def resume_key(self) -> tuple[int, int, str | None] | None:
         """What two walks must have in common to jump together; None without a resume point."""
         point = self.resume_point

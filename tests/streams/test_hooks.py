@@ -172,7 +172,7 @@ def test_timeout_applies_to_each_request(
 
     monkeypatch.setattr(DriftSession, "send", record_timeout)
     sync_streams(config | {"request_timeout": 5}, ConversationsStream, SlowUsers)
-    assert timeouts == [5, 5, 5, 17]
+    assert timeouts == [17, 5, 5, 5]
 
 
 def test_authenticator_adds_headers_to_the_token(drift: FakeDrift, config: dict[str, Any]) -> None:
