@@ -20,7 +20,12 @@ from typing_extensions import override
 
 from tap_drift.exceptions import InvalidJsonError, traceback_lines, user_messages
 from tap_drift.json_input import json_kind, parse_json
-from tap_drift.selection import UnknownStreamError, select_streams
+from tap_drift.selection import (
+    MELTANO_SELECT,
+    UnknownStreamError,
+    select_in_meltano,
+    select_streams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -251,9 +256,22 @@ def _test_callback(
             raise click.UsageError("--test=schema prints all streams; it does not take --select.")
         sdk_callback(ctx, option, value)
         return
-    catalog = _selected_catalog(ctx)
-    is_ok = test(ctx.params["config"], json.load(catalog) if catalog else None)
+    is_ok = test(ctx.params["config"], _tested_catalog(ctx))
     ctx.exit(0 if is_ok else 1)
+
+
+def _tested_catalog(ctx: click.Context) -> dict[str, Any] | None:
+    """Return the catalog for `--test`; under Meltano, with what the project selects.
+
+    `meltano invoke tap-drift --test` passes the catalog of an earlier run, or none, because
+    Meltano applies the selection only when it runs the tap without options.
+    """
+    select = os.environ.get(MELTANO_SELECT)
+    if select and ctx.params["select"] is None:
+        discover: Discovery = ctx.obj
+        return select_in_meltano(discover(), select)
+    file = _selected_catalog(ctx)
+    return cast("dict[str, Any]", json.load(file)) if file else None
 
 
 def _discover_callback(

@@ -1,9 +1,12 @@
-"""Text for the log, and a filter for SDK lines that repeat what is said elsewhere."""
+"""Text for the log, a filter for the SDK's lines, and the names of streams in its metrics."""
 
 from __future__ import annotations
 
 import logging
+from copy import copy
 
+from singer_sdk.logging import StructuredFormatter
+from singer_sdk.metrics import Point, Tag
 from typing_extensions import override
 
 NOISE_PREFIXES = (
@@ -33,3 +36,32 @@ class SdkNoiseFilter(logging.Filter):
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith(NOISE_PREFIXES)
+
+
+class StreamMetricFormatter(logging.Formatter):
+    """Names the stream in the message of a metric, for another formatter.
+
+    Meltano logs the message `METRIC`, the name and the value of a metric, but not its tags.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._formatter = formatter
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        point = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(point, Point) and Tag.STREAM in point.tags:
+            stream = point.tags[Tag.STREAM]
+            record = copy(record)
+            record.msg, record.args = f"METRIC of {stream}", ()
+            # The structured formatter adds attributes that it does not know to the line.
+            vars(record).update(stream_name=stream, metric_info=point.to_dict())
+        return self._formatter.format(record)
+
+
+def name_streams_of_metrics() -> None:
+    """Name the stream in the metrics that the root logger writes in the structured form."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, StructuredFormatter):
+            handler.setFormatter(StreamMetricFormatter(handler.formatter))

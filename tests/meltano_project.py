@@ -43,6 +43,18 @@ class Meltano:
         """Run a command of Meltano's that must succeed."""
         return self._run([shutil.which("meltano") or "meltano", *words], environment)
 
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command of Meltano's in a process group, with its log as standard output."""
+        return subprocess.Popen(
+            [shutil.which("meltano") or "meltano", *words],
+            cwd=self.project,
+            env=os.environ | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
     def shell(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a shell command that must succeed."""
         return self._run(["/bin/sh", "-e", "-c", command], environment)

@@ -193,3 +193,20 @@ def test_signal_during_the_test_writes_no_state(drift: FakeDrift) -> None:
         output, _ = process.communicate()
     assert process.returncode == 143
     assert b"STATE" not in output
+
+
+def test_command_under_meltano_tests_what_the_project_selects(
+    run_tap: RunTap, tmp_path: Path
+) -> None:
+    """Meltano passes the catalog of an earlier run."""
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(catalog("conversations")))
+    options = ("--config=ENV", "--test", "--catalog", str(file))
+    run = run_tap(*options, MELTANO_EXTRACT__SELECT='["users.*", "teams.*"]')
+    assert sorted(run.stdout.splitlines()[1:]) == ["teams: works", "users: works"]
+
+
+def test_select_option_overrides_the_meltano_project(run_tap: RunTap) -> None:
+    options = ("--config=ENV", "--test", "--select=teams")
+    run = run_tap(*options, MELTANO_EXTRACT__SELECT='["users.*"]')
+    assert run.stdout.splitlines()[1:] == ["teams: works"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import singer_sdk
+from singer_sdk.logging import StructuredFormatter
+from singer_sdk.metrics import Metric, Point
 
-from tap_drift.logs import NOISE_PREFIXES, SdkNoiseFilter
+from tap_drift.logs import NOISE_PREFIXES, SdkNoiseFilter, StreamMetricFormatter
 
 if TYPE_CHECKING:
     from runs import RunTap
@@ -61,3 +64,52 @@ def test_command_logs_none_of_the_texts(run_tap: RunTap) -> None:
     starts = [prefix.partition("%s")[0] for prefix in NOISE_PREFIXES]
     assert "Reading conversations" in run.stderr
     assert not [start for start in starts if start in run.stderr]
+
+
+def structured(message: str, *args: object) -> dict[str, Any]:
+    """Return the line of a log record under Meltano."""
+    record = logging.LogRecord("metrics", logging.INFO, __file__, 1, message, args, None)
+    line: dict[str, Any] = json.loads(StreamMetricFormatter(StructuredFormatter()).format(record))
+    return line
+
+
+def test_structured_metric_names_its_stream() -> None:
+    point = Point("counter", Metric.RECORD_COUNT, 5, {"stream": "messages"})
+    line = structured("METRIC: %s", point)
+    assert line["message"] == "METRIC of messages"
+    assert line["stream_name"] == "messages"
+    assert line["extra"] == {"metric_info": point.to_dict()}
+
+
+@pytest.mark.parametrize(
+    ("message", "args", "expected"),
+    [
+        ("METRIC: %s", (Point("timer", Metric.JOB_DURATION, 1.5),), "METRIC"),
+        ("Reading %s", ("users",), "Reading users"),
+        ("100%", (), "100%"),
+    ],
+)
+def test_other_structured_lines_are_unchanged(
+    message: str, args: tuple[object, ...], expected: str
+) -> None:
+    assert structured(message, *args)["message"] == expected
+
+
+def test_command_names_the_streams_of_structured_metrics(run_tap: RunTap, tmp_path: Path) -> None:
+    """With the log configuration that Meltano writes."""
+    formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
+    handler = {"class": "logging.StreamHandler", "formatter": "structured"}
+    configuration = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"structured": formatter},
+        "handlers": {"console": handler},
+        "root": {"handlers": ["console"], "level": "INFO"},
+    }
+    path = tmp_path / "logging.json"
+    path.write_text(json.dumps(configuration))
+    run = run_tap("--config=ENV", SINGER_SDK_LOG_CONFIG=str(path))
+    lines = [json.loads(line) for line in run.stderr.splitlines()]
+    metrics = [line for line in lines if "metric_info" in line["extra"]]
+    assert {line["message"] for line in metrics} == {"METRIC of conversations"}
+    assert [line for line in lines if line["message"] == "METRIC"] == []

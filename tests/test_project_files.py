@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ def test_hub_definition_has_the_hubs_fields_only() -> None:
     others = {"description", "domain_url", "maintenance_status", "keywords", "pip_url", "repo"}
     others |= {"executable", "capabilities", "settings_group_validation", "settings", "select"}
     assert required <= hub <= required | others
+
+
+def test_hub_variant_is_the_maintainer() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    maintainer = project["authors"][0]["name"].removeprefix("The ").replace(" ", "-")
+    assert yaml.safe_load(text("meltano-hub/tap-drift.yml"))["variant"] == maintainer
 
 
 def test_image_build_steps_are_tested() -> None:

@@ -1,4 +1,4 @@
-"""The option --select: which streams are selected, alone and with a catalog."""
+"""Which streams --select selects, alone and with a catalog, and what a Meltano project does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from runs import catalog, catalog_entry
 
-from tap_drift.selection import UnknownStreamError, select_streams
+from tap_drift.selection import UnknownStreamError, select_streams, selected_by_meltano
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
@@ -123,3 +123,19 @@ def test_test_mode_tests_the_selected_streams(run_tap: RunTap, tmp_path: Path) -
     run = run_tap("--config=ENV", "--test", "--select=users", f"--catalog={tmp_path}/catalog.json")
     assert run.returncode == 0
     assert run.stdout.splitlines()[1:] == ["users: works"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ([], set()),
+        (["*.*"], {"conversations", "messages", "users"}),
+        (["conversations.*", "messages.id"], {"conversations", "messages"}),
+        (["*.*", "!users.*", "!messages"], {"conversations"}),
+        (["!users", "*.*"], {"conversations", "messages"}),
+        (["*.*", "!messages.body"], {"conversations", "messages", "users"}),
+    ],
+)
+def test_meltano_patterns_select_streams(patterns: list[str], expected: set[str]) -> None:
+    names = ("conversations", "messages", "users")
+    assert selected_by_meltano(patterns, names) == expected

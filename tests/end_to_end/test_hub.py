@@ -1,13 +1,16 @@
-"""`meltano add --from-ref` with the plugin definition in meltano-hub/."""
+"""`meltano add --from-ref` with the plugin definition, as docs/orchestration.md describes it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
@@ -15,33 +18,42 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-def test_meltano_adds_the_tap_from_its_definition(drift: FakeDrift, tmp_path: Path) -> None:
-    environment = os.environ | {
-        "TAP_DRIFT_SOURCE": str(ROOT),
-        "TAP_DRIFT_ACCESS_TOKEN": drift.token,
-        "TAP_DRIFT_API_URL": drift.url,
-    }
-
-    def meltano(*words: str, folder: Path) -> str:
-        run = subprocess.run(
-            [shutil.which("meltano") or "meltano", *words],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
-        return run.stdout
-
-    project = tmp_path / "project"
+@pytest.fixture
+def added(drift: FakeDrift, tmp_path: Path) -> Path:
+    """A new project to which the documented commands have added the tap."""
     meltano("init", "project", "--no-usage-stats", folder=tmp_path)
-    reference = str(ROOT / "meltano-hub" / "tap-drift.yml")
-    meltano(
-        *("add", "--plugin-type", "extractor", "tap-drift", "--from-ref", reference),
-        folder=project,
+    page = (ROOT / "docs" / "orchestration.md").read_text()
+    [block] = re.findall(r"```sh\n(SOURCE=.*?)```", page, re.DOTALL)
+    commands = block.replace("…/tap-drift", str(ROOT))
+    subprocess.run(["/bin/sh", "-e", "-c", commands], cwd=tmp_path / "project", check=True)
+    with (tmp_path / "project" / ".env").open("a") as file:
+        file.write(f"TAP_DRIFT_ACCESS_TOKEN={drift.token}\nTAP_DRIFT_API_URL={drift.url}\n")
+    return tmp_path / "project"
+
+
+def meltano(*words: str, folder: Path, **environment: str) -> str:
+    run = subprocess.run(
+        [shutil.which("meltano") or "meltano", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    meltano("select", "tap-drift", "conversations", "*", folder=project)
-    output = meltano("invoke", "tap-drift", folder=project).splitlines()
-    records = [json.loads(line)["record"] for line in output if line.startswith('{"type":"RECORD"')]
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_added_tap_extracts_and_tests_what_is_selected(drift: FakeDrift, added: Path) -> None:
+    output = meltano("invoke", "tap-drift", folder=added).splitlines()
+    messages = [json.loads(line) for line in output if line.startswith("{")]
+    assert {message["stream"] for message in messages if message["type"] == "SCHEMA"} == {
+        "conversations"
+    }
+    records = [message["record"] for message in messages if message["type"] == "RECORD"]
     assert [record["id"] for record in records] == drift.conversation_ids()
+    # The catalog of the run above is still in Meltano's folder.
+    select = '["users.*"]'
+    tested = meltano("invoke", "tap-drift", "--test", folder=added, TAP_DRIFT__SELECT=select)
+    assert "users: works" in tested
+    assert "conversations" not in tested.replace("conversation_read", "")

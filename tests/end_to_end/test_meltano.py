@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
 from datetime import datetime
 from hashlib import md5
 from pathlib import Path
@@ -13,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from fake_drift import FakeDrift
 from fake_target import WALK_STREAMS
 from generate_settings import sdk_settings
 from meltano_project import ROOT, Meltano, copy_project
 from runs import TARGET_PYTHON
 
+from tap_drift.sandbox.data.account import Account
 from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
 from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
-    from fake_drift import FakeDrift
+    from collections.abc import Iterator
 
 MASK = {"messages": {"body": "md5(body) if body else None"}}
 
@@ -154,3 +159,37 @@ def test_four_shards_at_once_load_the_whole_account(drift: FakeDrift, meltano: M
     assert sorted(path.name for path in states.iterdir()) == [
         f"prod:tap-drift-to-target-jsonl:shard-{index}-of-4" for index in range(4)
     ]
+
+
+@pytest.fixture
+def large_drift() -> Iterator[FakeDrift]:
+    """Seven pages of conversations, with more messages than fit into a batch of the loader."""
+    with FakeDrift(Account.from_seed(700, seed=7)) as server:
+        yield server
+
+
+def test_killed_meltano_run_resumes(large_drift: FakeDrift, meltano: Meltano) -> None:
+    """The last page is withheld until Meltano has saved a state and is killed."""
+    is_killed = threading.Event()
+
+    def withhold(number: int) -> None:
+        if number > 650:
+            is_killed.wait(60)
+
+    large_drift.on_request = withhold
+    meltano.environment["TAP_DRIFT_API_URL"] = large_drift.url
+    # Meltano regards a run that was killed as running for five minutes.
+    command = ("run", "--force", "tap-drift", "target-duckdb")
+    with meltano.start(*command) as run:
+        for line in run.stdout or ():
+            if "Incremental state has been updated" in line:
+                os.killpg(run.pid, signal.SIGKILL)
+    is_killed.set()
+    messages = "SELECT count(*), count(DISTINCT id) FROM drift.messages"
+    total = len(large_drift.source_rows("messages"))
+    assert meltano.query(messages)[0][0] < total
+    requests = len(large_drift.requests)
+    meltano(*command)
+    assert meltano.query(messages) == [(total, total)]
+    assert meltano.query("SELECT count(*) FROM drift.conversations") == [(700,)]
+    assert len(large_drift.requests) - requests < 300
