@@ -21,7 +21,7 @@ def copy_project(project: Path) -> Path:
     project.mkdir()
     for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
         shutil.copy(ROOT / path, project)
-    for path in ("plugins", "schemas", "tap_drift"):
+    for path in ("drift_archive", "plugins", "schemas", "tap_drift"):
         shutil.copytree(ROOT / path, project / path)
     (project / "output").mkdir()
     return project

@@ -45,6 +45,7 @@ def imports(path: Path) -> Iterator[str]:
         yield from (name.split(".")[1] for name in names if name.startswith("tap_drift."))
 
 
+ARCHIVE = PACKAGE.parent / "drift_archive"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -56,3 +57,12 @@ def test_module_imports_no_higher_layer(path: Path) -> None:
         assert others == set()
     else:
         assert {other for other in others if LEVELS.get(other, -1) < LEVELS[part]} == set()
+
+
+@pytest.mark.parametrize("path", sorted(ARCHIVE.rglob("*.py")), ids=lambda path: path.name)
+def test_archive_imports_only_the_schemas_of_the_tap(path: Path) -> None:
+    assert set(imports(path)) <= {"schemas"}
+
+
+def test_tap_imports_nothing_of_the_archive() -> None:
+    assert [path for path in FILES if "drift_archive" in path.read_text()] == []
