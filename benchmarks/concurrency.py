@@ -1,6 +1,7 @@
 """Compare concurrent requests with other programs: `uv run benchmarks/concurrency.py`.
 
-All programs read conversations and the messages of each from a sandbox that answers after 100 ms.
+All programs read conversations and the messages of each from a sandbox that answers after 50 ms, or
+100 ms with a rate limit.
 Each run has a new process and a new sandbox, whose links point to itself because the other programs
 follow links. `ideal` is requests x latency / concurrency. `wall` includes the start of the process.
 """
@@ -20,13 +21,13 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from run import BENCHMARKS, LABELS, Cost, build_commands, measure, print_platform
+from run import BENCHMARKS, LABELS, REQUIREMENTS, Cost, build_commands, measure, print_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAMS = ("tap", "dlt_source", "airbyte_source")
-LATENCY = 0.1  # seconds
+PROGRAMS = ("tap", "threads_loop", "dlt_source", "airbyte_source")
+LATENCY, RATE_LIMITED_LATENCY = 0.05, 0.1  # seconds
 RATE_LIMIT = 20  # requests per second
 WARM_UP = 10  # seconds in which a program adapts to the rate limit; not counted
 
@@ -45,10 +46,12 @@ class SandboxUsage(NamedTuple):
 
 
 @contextmanager
-def sandbox(conversations: int, *options: str) -> Iterator[tuple[str, list[SandboxUsage]]]:
+def sandbox(
+    conversations: int, latency: float, *options: str
+) -> Iterator[tuple[str, list[SandboxUsage]]]:
     """Start a sandbox; yields its URL and a list that gets its usage at the end."""
     script = str(BENCHMARKS / "sandbox_server.py")
-    command = [sys.executable, script, str(conversations), str(LATENCY), *options]
+    command = [sys.executable, script, str(conversations), str(latency), *options]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     usage: list[SandboxUsage] = []
     with subprocess.Popen(command, **pipes) as server:
@@ -61,24 +64,28 @@ def sandbox(conversations: int, *options: str) -> Iterator[tuple[str, list[Sandb
 
 
 def run_once(
-    command: list[str], concurrency: int, conversations: int, *sandbox_options: str
+    command: list[str],
+    concurrency: int,
+    conversations: int,
+    *sandbox_options: str,
+    latency: float = LATENCY,
 ) -> tuple[Cost, SandboxUsage]:
     """Run a program once, with a new sandbox."""
-    with sandbox(conversations, *sandbox_options) as (url, usage):
+    with sandbox(conversations, latency, *sandbox_options) as (url, usage):
         cost = measure(command, url, TAP_DRIFT_CONCURRENCY=str(concurrency))
     return cost, usage[0]
 
 
 def print_unlimited(commands: dict[str, list[str]], conversations: int, rounds: int) -> None:
     """Print the wall time of each program compared with the ideal for its concurrency."""
-    print(f"\n{conversations:,} conversations with messages, 100 ms, medians of {rounds}\n")
+    print(f"\n{conversations:,} conversations with messages, 50 ms, medians of {rounds}\n")
     print(
         "| | at once | requests | ideal s | wall s | wall ÷ ideal | CPU s | server's | peak MiB |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for concurrency in (4, 8, 16, 32):
+    for concurrency in (1, 4, 8, 32):
         for name, command in commands.items():
-            if name != "tap" and concurrency not in {8, 16}:
+            if name in REQUIREMENTS and concurrency not in {8, 32}:
                 continue
             runs = [run_once(command, concurrency, conversations) for _ in range(rounds)]
             cpu, wall, peak = map(statistics.median, zip(*(cost for cost, _ in runs), strict=True))
@@ -105,9 +112,17 @@ def print_rate_limited(commands: dict[str, list[str]], conversations: int) -> No
         if retry_after:
             sandbox_options.append("--retry-after")
         for name, command in commands.items():
+            if name == "threads_loop":
+                continue  # it does not retry
             row = f"| {LABELS[name]} | {concurrency} | {'yes' if retry_after else 'no'} |"
             try:
-                cost, usage = run_once(command, concurrency, conversations, *sandbox_options)
+                cost, usage = run_once(
+                    command,
+                    concurrency,
+                    conversations,
+                    *sandbox_options,
+                    latency=RATE_LIMITED_LATENCY,
+                )
             except SystemExit:
                 print(f"{row} gave up | | |")
                 continue

@@ -28,9 +28,10 @@ class ListingHandler(socketserver.StreamRequestHandler):
         while request := self.rfile.readline():
             while self.rfile.readline() not in {b"\r\n", b""}:
                 pass
+            answer_at = time.monotonic() + self.server.latency
             match = PAGE_TOKEN.search(request)
             body = self.page(int((match and match[1]) or 0)).encode()
-            time.sleep(self.server.latency)
+            time.sleep(max(answer_at - time.monotonic(), 0.0))
             head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
             self.wfile.write(head.format(len(body)).encode() + body)
             self.wfile.flush()
@@ -57,13 +58,13 @@ class ListingServer(socketserver.ThreadingTCPServer):
     def __init__(self, conversations: int, latency: float) -> None:
         super().__init__(("127.0.0.1", 0), ListingHandler)
         self.conversations = conversations
-        self.latency = latency  # seconds before each answer
+        self.latency = latency  # seconds from a request to its answer
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("conversations", type=int)
-    parser.add_argument("latency", type=float, help="seconds before each answer")
+    parser.add_argument("latency", type=float, help="seconds from a request to its answer")
     options = parser.parse_args()
     with ListingServer(options.conversations, options.latency) as server:
         print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)

@@ -220,9 +220,11 @@ class ConversationsStream(DriftStream):
             if not has_batches:
                 self.write_state()
             return
-        read = sum(map(self.shard.contains_row, batch.records))
-        written = self.record_count - progress.records
-        progress.add_page(written if self.selected else read, batch.oldest)
+        if self.selected:
+            count = self.record_count - progress.records
+        else:
+            count = sum(map(self.shard.contains_row, batch.records))
+        progress.add_page(count, batch.oldest)
         is_last = all(checkpoint.is_complete for checkpoint in batch.checkpoints.values())
         # Records of a batch file are written long after their page: only the last page counts.
         if has_batches and not is_last:
