@@ -74,14 +74,14 @@ def build_commands(folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
     for name in names:
         python = sys.executable
         if name in REQUIREMENTS:
-            python = _create_environment(folder / name, REQUIREMENTS[name])
+            python = create_environment(folder / name, REQUIREMENTS[name])
         commands[name] = [python, str(BENCHMARKS / f"{name}.py")]
         if name == "tap":
             commands[name] = [python, "-m", "tap_drift", "--config=ENV"]
     return commands
 
 
-def _create_environment(path: Path, requirements: list[str]) -> str:
+def create_environment(path: Path, requirements: list[str]) -> str:
     """Create a virtual environment; returns the path of its Python."""
     uv = os.environ.get("UV") or shutil.which("uv") or "uv"
     python = str(path / "bin" / "python")

@@ -273,6 +273,8 @@ class DriftStream(IsolatedStream):
         self._converter.fit_nested(records)
         self._converter.complete(records)
         self._json_columns.encode(records)
+        if self.config.get("nested_as_json"):
+            self._converter.sort_fields(records)
         if self._open_objects:
             self._open_objects.complete(records)
 

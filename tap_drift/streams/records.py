@@ -99,6 +99,17 @@ class RecordConverter:
             if not {type(row.setdefault(name)) for row in rows} <= types:
                 self._warn_of_type(name)
 
+    def sort_fields(self, rows: list[Row]) -> None:
+        """Put the fields of each row into the order of the schema.
+
+        singer-io's target-csv writes each row in its own order, below the header of the first.
+        """
+        for row in rows:
+            given = {**row}
+            row.clear()
+            row.update({name: given.pop(name, None) for name in self._types})
+            row.update(given)
+
     def _warn_of_type(self, name: str) -> None:
         self._warn(
             f"Drift sent values in `{name}` of `{self._stream}` that are not of the type "

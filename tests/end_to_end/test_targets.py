@@ -150,3 +150,42 @@ def test_csv_writes_updates_to_a_second_file(
     assert len(loaded("2.csv")) == 2
     latest = {row[0]: row for row in loaded("1.csv") + loaded("2.csv")}
     assert sorted(latest.values()) == expected(drift)
+
+
+def test_csv_of_nested_as_json_can_be_parsed(
+    drift: FakeDrift, pipe: RunPipe, tmp_path: Path
+) -> None:
+    """Without the setting, the target writes objects as Python prints them."""
+    config = {"output_path": str(tmp_path), "file_naming_scheme": "accounts.csv"}
+    pipe("target-csv", config, streams=("accounts",), nested_as_json=True)
+    with (tmp_path / "accounts.csv").open(newline="") as lines:
+        found = {
+            row["accountId"]: json.loads(row["customProperties"]) for row in csv.DictReader(lines)
+        }
+    assert {key: [each["name"] for each in value] for key, value in found.items()} == {
+        account["accountId"]: [each["name"] for each in account["customProperties"]]
+        for account in drift.account.customer_accounts
+    }
+
+
+def test_csv_of_flattened_contacts_keeps_all_members(
+    drift: FakeDrift, pipe: RunPipe, tmp_path: Path
+) -> None:
+    """The target fails on a column that the SCHEMA message does not have."""
+    config = {"output_path": str(tmp_path), "file_naming_scheme": "contacts.csv"}
+    pipe(
+        "target-csv",
+        config,
+        streams=("contacts",),
+        flattening_enabled=True,
+        flattening_max_depth=3,
+    )
+    with (tmp_path / "contacts.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert rows
+    for row in rows:
+        contact = drift.account.contact(int(row["id"]))
+        assert contact
+        assert row["attributes__email"] == contact["attributes"].get("email", "")
+        others = json.loads(row["attributes__otherMembers"])
+        assert others["_END_USER_VERSION"] == contact["attributes"]["_END_USER_VERSION"]

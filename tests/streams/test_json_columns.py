@@ -74,6 +74,13 @@ def test_text_has_what_the_objects_have(config: dict[str, Any], as_json: dict[st
     assert_in_step(text)
 
 
+def test_fields_are_in_the_order_of_the_schema(as_json: dict[str, Any]) -> None:
+    messages = sync(as_json, catalog=catalog())
+    for stream, schema in schemas(messages).items():
+        orders = {tuple(record) for record in messages.records(stream)}
+        assert orders <= {tuple(schema["properties"])}
+
+
 def test_null_stays_null(as_json: dict[str, Any]) -> None:
     messages = sync(as_json, catalog=catalog("messages")).records("messages")
     assert None in {message["context"] for message in messages}
