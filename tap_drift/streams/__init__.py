@@ -3,8 +3,8 @@
 from tap_drift.streams.accounts import AccountsStream
 from tap_drift.streams.attachments import AttachmentsStream
 from tap_drift.streams.base import DriftStream
+from tap_drift.streams.contacts import ContactsStream
 from tap_drift.streams.conversation_children import (
-    ContactsStream,
     ConversationDetailsStream,
     MessagesStream,
     TranscriptsStream,

@@ -51,9 +51,10 @@ class AttachmentsStream(MessagesStream):
 
     @override
     def task(self, record: Record, item: Item) -> Callable[[], FetchResult]:
-        messages = cast("MessagesStream", self._tap.streams["messages"]).submitted(record)
+        stream = cast("MessagesStream | None", self._tap.streams.get(MessagesStream.name))
+        messages = stream.submitted(record) if stream else None
         if messages is None:
-            return super().task(record, item)
+            return partial(self.fetch, item.context)
         return partial(self._fetch_from, messages, item.context)
 
     @override

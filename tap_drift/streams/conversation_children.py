@@ -1,21 +1,21 @@
-"""Streams with a request for each conversation: details, messages, transcripts, contacts."""
+"""Streams with a request for each conversation: details, messages, transcripts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from typing_extensions import override
 
 from tap_drift.api.responses import parse_messages, parse_object, parse_text
-from tap_drift.exceptions import ItemFailedError
+from tap_drift.streams.contacts import ContactsStream
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.per_conversation import FetchResult, Item, PerConversationStream
-from tap_drift.sync.dedupe import DiskBackedSet
-from tap_drift.sync.shards import BY_CONTACT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from singer_sdk.helpers.types import Context, Record
 
     from tap_drift.api.responses import Row
@@ -66,9 +66,35 @@ class MessagesStream(ConversationChildStream):
     parse = staticmethod(parse_messages)
 
     @override
+    def task(self, record: Record, item: Item) -> Callable[[], FetchResult]:
+        return partial(self._fetch_with_authors, item.context, record.get("contactId"))
+
+    @override
     def result(self, rows: list[Row], context: dict[str, Any], size: int) -> FetchResult:
-        attachments = attachments_of(rows)  # as Drift sent them
-        return replace(super().result(rows, context, size), attachments=attachments)
+        attachments, authors = attachments_of(rows), contacts_of(rows)  # as Drift sent them
+        result = super().result(rows, context, size)
+        return replace(result, attachments=attachments, authors=authors)
+
+    @override
+    def on_written(self, result: FetchResult) -> None:
+        for item, future in result.contacts:
+            cast("ContactsStream", self._contacts).write_author(item, future)
+
+    @property
+    def _contacts(self) -> ContactsStream | None:
+        """The stream of contacts, if it is selected."""
+        contacts = cast("ContactsStream | None", self._tap.streams.get(ContactsStream.name))
+        return contacts if contacts and contacts.selected else None
+
+    def _fetch_with_authors(self, context: dict[str, Any], contact: object) -> FetchResult:
+        """Request a conversation's messages, and their authors but for the conversation's contact.
+
+        `contacts` requests that one by itself, at the same time.
+        """
+        result, contacts = self.fetch(context), self._contacts
+        if contacts is None:
+            return result
+        return replace(result, contacts=contacts.fetch_authors(result.authors - {contact}))
 
 
 class TranscriptsStream(ConversationChildStream):
@@ -80,39 +106,6 @@ class TranscriptsStream(ConversationChildStream):
     parse = staticmethod(parse_text)
 
 
-class ContactsStream(PerConversationStream):
-    """Each contact of the listed conversations, once per run: `GET /contacts/{id}`.
-
-    Drift has no list of contacts. A shard reads its own contacts, whichever shard has their
-    conversations: in a database that several shards load at once, each row has one writer.
-    """
-
-    name = "contacts"
-    path = "/contacts/{contactId}"
-    primary_keys = ("id",)
-    parent_stream_type = ConversationsStream
-    scope = "contact_read"
-    shared_by = BY_CONTACT
-    parse = staticmethod(parse_object)
-
-    @cached_property
-    def _requested_ids(self) -> DiskBackedSet:
-        return DiskBackedSet()
-
-    @override
-    def item_of(self, record: Record) -> Item | None:
-        contact = record.get("contactId")
-        if contact is None:
-            return None
-        if type(contact) is not int:  # it becomes a part of the path
-            raise ItemFailedError(f"`contactId` of conversation {record['id']} is not an integer.")
-        return self.item(contact) if self._requested_ids.add(contact) else None
-
-    @override
-    def item(self, item_id: int) -> Item:
-        return Item(item_id, {"contactId": item_id})
-
-
 def attachments_of(messages: list[Row]) -> list[Row]:
     """Return the attachments of messages, each with the id of its message."""
     return [
@@ -122,3 +115,10 @@ def attachments_of(messages: list[Row]) -> list[Row]:
         for attachment in attachments
         if isinstance(attachment, dict)
     ]
+
+
+def contacts_of(messages: list[Row]) -> set[int]:
+    """Return the ids of the contacts that are authors of messages."""
+    authors = (message.get("author") for message in messages)
+    ids = (a.get("id") for a in authors if isinstance(a, dict) and a.get("type") == "contact")
+    return {number for number in ids if type(number) is int}

@@ -97,7 +97,7 @@ class ConversationsStream(DriftStream):
             for batch in batches:
                 self._read_at = batch.read_at
                 yield from self._with_children(batch.records)
-                for child, item in batch.retries:
+                for child, item in batch.items:
                     child.write(item)
                 if estimate:
                     estimate.add(batch.listed)
@@ -216,7 +216,7 @@ class ConversationsStream(DriftStream):
         """Flush the output, and write the checkpoints of a page that has been written."""
         self.writer.flush()
         has_batches = self.get_batch_config(self.config) is not None
-        if batch.retries:
+        if batch.items:
             if not has_batches:
                 self.write_state()
             return

@@ -35,7 +35,7 @@ With one, the next request would wait for the main thread, which does not releas
 while it writes a page.
 """
 
-_RETRIES_PER_BATCH = 100
+_ITEMS_PER_BATCH = 100
 
 _LOST = ""
 """Stands for the query of a next page to which there is no link."""
@@ -43,7 +43,7 @@ _LOST = ""
 
 @dataclass(frozen=True, slots=True)
 class PageBatch:
-    """The records of one page of the listing, or items of earlier runs that are requested again."""
+    """The records of one page of the listing, or items that do not belong to a listed record."""
 
     records: list[Record]
     """The listed conversations; those of other shards as well, if a child reads their contact."""
@@ -58,8 +58,8 @@ class PageBatch:
     listed: Mapping[str, int] = field(default_factory=dict)
     """Number of conversations on the page by status, of any shard and selected or not."""
 
-    retries: list[tuple[PerConversationStream, dict[str, Any]]] = field(default_factory=list)
-    """Failed items of earlier runs: the stream, and what its `write` takes."""
+    items: list[tuple[PerConversationStream, dict[str, Any]]] = field(default_factory=list)
+    """The stream, and what its `write` takes, for contacts of meetings and earlier failed items."""
 
 
 class ListingReader:
@@ -113,11 +113,12 @@ class ListingReader:
         return 2 * concurrency // int(config["page_size"])
 
     def _batches(self) -> Iterator[PageBatch]:
+        # First: the checkpoints of pages cover them.
+        for child in self._children:
+            yield from _item_batches(child, child.requests_before_listing())
         yield from self._read_listing()
-        retries = [(child, item) for child in self._children for item in child.requests_to_retry()]
-        for start in range(0, len(retries), _RETRIES_PER_BATCH):
-            batch = retries[start : start + _RETRIES_PER_BATCH]
-            yield PageBatch([], datetime.now(UTC), None, {}, retries=batch)
+        for child in self._children:
+            yield from _item_batches(child, child.requests_to_retry())
 
     def _read_listing(self) -> Iterator[PageBatch]:
         try:
@@ -190,6 +191,14 @@ class ListingReader:
             for child in self._children:
                 if child.name in names:
                     child.request(record)
+
+
+def _item_batches(
+    child: PerConversationStream, owners: list[dict[str, Any]]
+) -> Iterator[PageBatch]:
+    for start in range(0, len(owners), _ITEMS_PER_BATCH):
+        batch = [(child, owner) for owner in owners[start : start + _ITEMS_PER_BATCH]]
+        yield PageBatch([], datetime.now(UTC), None, {}, items=batch)
 
 
 def _lost(page: Page) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from singer_sdk.exceptions import FatalSyncError
 from typing_extensions import override
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from singer_sdk.helpers.types import Context, Record
+
+    from tap_drift.streams.contacts import ContactsStream
 
 WINDOW_START, WINDOW_END = 0, 15_000_000_000_000
 """The first window for meetings, epoch milliseconds: all time, as in Drift's own sample."""
@@ -75,6 +77,7 @@ class MeetingsStream(FullTableStream):
         Raises:
             FatalSyncError: If two meetings have the same key; all meetings are emitted first.
         """
+        contacts = cast("ContactsStream | None", self._tap.streams.get("contacts"))
         keys, meetings, shared = DiskBackedSet(), DiskBackedSet(), set[str]()
         for record in super().get_records(context):
             key = str([record.get(name) for name in self.primary_keys])
@@ -83,6 +86,8 @@ class MeetingsStream(FullTableStream):
                 continue  # windows overlap by a millisecond
             if not keys.add(key):
                 shared.add(key)
+            if contacts and contacts.selected:
+                contacts.add_meeting(record)
             yield record
         if shared:
             raise FatalSyncError(

@@ -65,6 +65,12 @@ class FetchResult:
     attachments: list[Row] = field(default_factory=list)
     """The attachments of messages, for the stream `attachments`."""
 
+    authors: set[int] = field(default_factory=set)
+    """The contacts that are authors of messages."""
+
+    contacts: list[tuple[Item, Future[FetchResult]]] = field(default_factory=list)
+    """The requests for `authors`."""
+
     missing: list[str] = field(default_factory=list)
     """Paths of the item's parts that were answered 404 or 410."""
 
@@ -168,6 +174,14 @@ class PerConversationStream(DriftStream):
         if item:
             self._submit(record, item)
 
+    def requests_before_listing(self) -> list[dict[str, Any]]:
+        """Submit the items that are not those of a conversation.
+
+        Returns:
+            What `write` takes for each of them.
+        """
+        return []
+
     def requests_to_retry(self) -> list[dict[str, Any]]:
         """Submit the items that failed in an earlier run and were not requested in this one.
 
@@ -188,6 +202,9 @@ class PerConversationStream(DriftStream):
             if self.failure is None:
                 self._write_result(item, future)
             self._queue.release(future)
+
+    def on_written(self, result: FetchResult) -> None:
+        """Do what follows the records of an item."""
 
     def fetch(self, context: dict[str, Any]) -> FetchResult:
         """Request one item.
@@ -341,6 +358,7 @@ class PerConversationStream(DriftStream):
                 self._write_record_message(record)
             for path in result.missing:
                 self._record_missing(path)
+            self.on_written(result)
             if result.failure is not None:
                 raise result.failure
             self._succeeded += result.is_proof

@@ -17,8 +17,8 @@ from tap_drift.exceptions import (
     RequestRefusedError,
     StreamsFailedError,
 )
+from tap_drift.streams.contacts import ContactsStream
 from tap_drift.streams.conversation_children import (
-    ContactsStream,
     ConversationChildStream,
     ConversationDetailsStream,
 )

@@ -156,15 +156,33 @@ def test_reference_to_absent_record_is_unknown(
     assert {("users", 5), ("contacts", 6)} <= set(result.record_ids("unknown"))
 
 
-def test_contact_without_conversation_is_not_requested(
-    drift: FakeDrift, extract: Extract, verify: Verify
-) -> None:
+def add_message_of_contact_6(drift: FakeDrift) -> list[dict[str, Any]]:
+    """Add a message of a contact without a conversation; return the added messages."""
     conversation = drift.conversation_ids()[0]
     drift.add_message(conversation, now_ms() - 10**7)
-    drift.account.added_messages[conversation][-1]["author"] = {"type": "contact", "id": 6}
-    drift.faults_by_path["/contacts/6"] = answer(body={"data": {"id": 6}})
-    result = verify(extract())
-    assert result.exit_code == 0
+    added = drift.account.added_messages[conversation]
+    added[-1]["author"] = {"type": "contact", "id": 6}
+    drift.faults_by_path["/contacts/6"] = answer(body={"data": {"id": 6, "createdAt": 1}})
+    return added
+
+
+def test_contact_of_a_message_is_compared(
+    drift: FakeDrift, extract: Extract, verify: Verify
+) -> None:
+    add_message_of_contact_6(drift)
+    result = verify(extract("conversations", "messages") + extract("contacts"))
+    assert result.exit_code == 1
+    assert result.record_ids("missing") == [("contacts", 6)]
+    assert verify(extract("conversations", "messages", "contacts")).exit_code == 0
+
+
+def test_contact_that_only_the_extraction_names_is_not_requested(
+    drift: FakeDrift, extract: Extract, verify: Verify
+) -> None:
+    added = add_message_of_contact_6(drift)
+    extracted = extract("conversations", "messages") + extract("contacts")
+    added.clear()
+    result = verify(extracted)
     assert result.table["contacts"]["not requested"] == 1
     assert result.record_ids("not requested") == [("contacts", 6)]
 
