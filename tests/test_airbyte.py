@@ -205,6 +205,19 @@ def test_check_with_invalid_config_reports_the_reason(
     assert output.exit_code == 0
 
 
+def test_batch_config_is_a_config_error(
+    source: RunSource, airbyte_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Airbyte has no message for a batch file, so its records would be lost."""
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": tmp_path.as_uri()}}
+    output = source("check", config=airbyte_config | {"batch_config": batch})
+    assert output.connection_status() == {
+        "status": "FAILED",
+        "message": "`batch_config` cannot be used with Airbyte, which has no message for batch "
+        "files: remove it.",
+    }
+
+
 def test_unknown_setting_is_one_warning_without_values(
     source: RunSource, airbyte_config: dict[str, Any]
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tap_drift.tap import TapDrift
 
@@ -51,9 +54,33 @@ def test_hub_variant_is_the_maintainer() -> None:
 
 
 def test_image_build_steps_are_tested() -> None:
-    assert '"/source[airbyte]"' in text("Dockerfile")
-    assert "[airbyte]" in text("tests/end_to_end/test_packaging.py")
-    assert f"io.airbyte.version={version('tap-drift')}" in text("Dockerfile")
+    assert '--constraint /source/constraints.txt "/source[airbyte]"' in text("Dockerfile")
+    test = text("tests/end_to_end/test_packaging.py")
+    assert "[airbyte]" in test
+    assert "constraints.txt" in test
+
+
+def test_image_has_a_pinned_base() -> None:
+    bases = re.findall(r"^FROM (\S+)", text("Dockerfile"), flags=re.MULTILINE)
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+@sha256:[0-9a-f]{64}", bases[0])
+    assert bases[1:] == ["base", "base"]
+
+
+def test_image_gets_its_version_from_the_package() -> None:
+    assert version("tap-drift") not in text("Dockerfile")
+    assert "io.airbyte.version=$VERSION" in text("Dockerfile")
+    for file in ("Dockerfile", ".github/workflows/ci.yml"):
+        assert 'docker build --build-arg VERSION="$(uv version --short)"' in text(file)
+    assert "build-args: VERSION=" in text(".github/workflows/release.yml")
+
+
+def test_image_pins_the_taps_dependencies_within_their_ranges() -> None:
+    """tests/end_to_end/test_packaging.py checks that their dependencies are pinned too."""
+    pins = dict(line.split("==") for line in text("constraints.txt").splitlines() if "==" in line)
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["airbyte"]
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
 
 
 def test_every_loader_of_the_hub_has_a_lock_file() -> None:

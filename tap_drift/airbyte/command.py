@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
     from tap_drift.api.auth import TokenStore
 
+_NO_BATCHES = (
+    "`batch_config` cannot be used with Airbyte, which has no message for batch files: remove it."
+)
 _JSON_TYPES: dict[type, str] = {dict: "an object", list: "a list"}
 
 
@@ -77,6 +80,15 @@ class SourceDrift(TapDrift):
     @override
     def token_store(self) -> TokenStore:
         return ControlMessageTokenStore(self._airbyte_config, self.message_writer)
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        errors = super()._validate_config(raise_errors=raise_errors)
+        if self.config.get("batch_config"):
+            errors.append(_NO_BATCHES)
+            if raise_errors:
+                raise ConfigValidationError("The settings are wrong", errors=errors)
+        return errors
 
     @override  # type: ignore[misc] # final in the SDK; TapDrift overrides it too
     def sync_all(self) -> None:

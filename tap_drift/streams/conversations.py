@@ -154,6 +154,11 @@ class ConversationsStream(DriftStream):
     def _planner(self) -> WalkPlanner:
         return WalkPlanner.from_config(self.config, self._tap.initialized_at)
 
+    @property
+    def _has_batches(self) -> bool:
+        """Whether the SDK writes this stream's records to batch files."""
+        return self.get_batch_config(self.config) is not None
+
     def _start_walk(self) -> SharedWalk:
         """Create the walk of each active stream, and log which streams read what."""
         if self._children and isinstance(self.stream_maps[0], RemoveRecordTransform):
@@ -173,6 +178,9 @@ class ConversationsStream(DriftStream):
             walks[name] = plan.walk
         for description, names in plans.items():
             self.log("Reading %s: %s", ", ".join(names), description)
+        if self._children and self._has_batches:
+            children = [child.name for child in self._children]
+            self.log("%s: written as RECORD messages, without batch files", ", ".join(children))
         return SharedWalk(walks)
 
     def _can_estimate(self, walk: SharedWalk) -> bool:
@@ -215,9 +223,8 @@ class ConversationsStream(DriftStream):
     def _commit_page(self, batch: PageBatch, progress: Progress) -> None:
         """Flush the output, and write the checkpoints of a page that has been written."""
         self.writer.flush()
-        has_batches = self.get_batch_config(self.config) is not None
         if batch.items:
-            if not has_batches:
+            if not self._has_batches:
                 self.write_state()
             return
         if self.selected:
@@ -227,7 +234,7 @@ class ConversationsStream(DriftStream):
         progress.add_page(count, batch.oldest)
         is_last = all(checkpoint.is_complete for checkpoint in batch.checkpoints.values())
         # Records of a batch file are written long after their page: only the last page counts.
-        if has_batches and not is_last:
+        if self._has_batches and not is_last:
             return
         for name, checkpoint in batch.checkpoints.items():
             self._write_checkpoint(self._active[name], checkpoint)

@@ -1,39 +1,53 @@
-"""The examples for Dagster and Airflow, each run by its engine into PostgreSQL."""
+"""The examples for Dagster and Airflow: all shards at once into an empty PostgreSQL."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
+import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from meltano_project import ROOT, Meltano, copy_project
 from runs import TARGET_PYTHON
+
+from tap_drift.sandbox.data.account import Account
+from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+STREAMS = ("conversations", "messages", "contacts")
 SHARDS = 2
+"""Fewer than the examples have: a shard costs seconds to start."""
 
 
 @pytest.fixture
-def environment(
-    drift: FakeDrift, uv: str, postgres: str, project: Path, tmp_path: Path
-) -> dict[str, str]:
-    """Environment of a Meltano project with its plugins installed and one state backend."""
-    (tmp_path / "engine").mkdir()
+def account() -> Account:
+    return Account.from_seed(120, seed=7)
+
+
+@pytest.fixture
+def environment(drift: FakeDrift, uv: str, postgres: str, tmp_path: Path) -> dict[str, str]:
+    """Environment of a Meltano project with its plugins installed, and an empty database."""
+    with psycopg.connect(postgres) as database:
+        database.execute("DROP SCHEMA IF EXISTS drift CASCADE")
     (tmp_path / "state").mkdir()
+    (tmp_path / "home").mkdir()  # for the engine's database
     python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
-    environment = os.environ | {
-        "AIRFLOW_HOME": str(tmp_path / "engine"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-        "DAGSTER_HOME": str(tmp_path / "engine"),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
+    project = copy_project(tmp_path / "project")
+    Meltano(project, {"TARGET_POSTGRES__PYTHON": python})("install", "tap-drift", "target-postgres")
+    return os.environ | {
+        "AIRFLOW_VAR_DRIFT_PROJECT": str(project),
+        "AIRFLOW_VAR_DRIFT_STATE_BACKEND": f"file://{tmp_path}/state",
         "DRIFT_PROJECT": str(project),
-        "DRIFT_SHARDS": str(SHARDS),
         "MELTANO_STATE_BACKEND_URI": f"file://{tmp_path}/state",
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
         "TAP_DRIFT_API_URL": drift.url,
@@ -42,75 +56,126 @@ def environment(
         ),
         "TARGET_POSTGRES__PYTHON": python,
     }
-    run(["meltano", "install", "tap-drift", "target-postgres"], environment, cwd=project)
-    return environment
 
 
-def run(command: list[str], environment: dict[str, str], cwd: Path) -> None:
-    finished = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+def copy_example(name: str, folder: Path) -> Path:
+    """Copy an example, with `SHARDS` shards."""
+    text = (ROOT / "examples" / name).read_text()
+    assert text.count("SHARDS = 4\n") == 1
+    copy = folder / Path(name).name
+    copy.write_text(text.replace("SHARDS = 4\n", f"SHARDS = {SHARDS}\n"))
+    return copy
 
 
-def engine(uv: str, example: Path) -> list[str]:
-    """Return the command that runs the engine version pinned in an example."""
+def run(uv: str, example: Path, words: list[str], environment: dict[str, str], cwd: Path) -> str:
+    """Run a command with the engine that the example's docstring installs."""
     [pin] = re.findall(r"pip install '(.*?)'", example.read_text())
-    return [uv, "run", "--no-project", "--python", ">=3.11,<3.13", "--with", pin]
+    engine = [uv, "run", "--no-project", "--isolated", "--python", ">=3.11,<3.13", "--with", pin]
+    finished = subprocess.run(
+        [*engine, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    output = finished.stdout + finished.stderr
+    assert finished.returncode == 0, output
+    assert environment["TAP_DRIFT_ACCESS_TOKEN"] not in output
+    return output
 
 
-def loaded(postgres: str) -> dict[str, Any]:
-    """Count the rows and the distinct ids of each table."""
+def check_load(drift: FakeDrift, postgres: str, tmp_path: Path) -> dict[str, int]:
+    """Check that the database has the whole account, and that each shard has its own state.
+
+    Returns:
+        The number of rows of each table.
+    """
+    rows = {stream: len(drift.source_rows(stream)) for stream in STREAMS}
     with psycopg.connect(postgres) as database:
-        return {
+        loaded: dict[str, Any] = {
             stream: database.execute(
                 f"SELECT count(*), count(DISTINCT id) FROM drift.{stream}"  # noqa: S608 - a constant name
             ).fetchone()
-            for stream in ("conversations", "messages")
+            for stream in STREAMS
         }
-
-
-def expected(drift: FakeDrift) -> dict[str, Any]:
-    """Count the rows and the distinct ids that each table should have."""
-    rows = {
-        "conversations": len(drift.conversation_ids()),
-        "messages": len(drift.source_rows("messages")),
+    assert loaded == {stream: (count, count) for stream, count in rows.items()}
+    # One for the tables; every shard reads the whole listing.
+    assert drift.count_requests("/conversations/list") == 1 + 2 * SHARDS
+    contacts = {row["contactId"] for row in drift.account.conversations if row.get("contactId")}
+    assert drift.count_requests("/contacts/") == len(contacts)
+    states = [path for path in (tmp_path / "state").rglob("*.json") if "shard-" in str(path)]
+    assert len(states) == SHARDS
+    shards = {
+        tuple(json.loads(path.read_text())["completed"]["singer_state"]["bookmarks"][name]["shard"])
+        for path in states
+        for name in ("conversations", "contacts")
     }
-    return {stream: (count, count) for stream, count in rows.items()}
+    own = [Shard(index, SHARDS) for index in range(SHARDS)]
+    assert shards == {
+        *((shard.index, shard.count) for shard in own),
+        *((shard.index, shard.count, "contactId") for shard in own),
+    }
+    return rows
 
 
-def states(tmp_path: Path) -> list[Path]:
-    """Return the state files of the shards."""
-    return [path for path in (tmp_path / "state").iterdir() if "shard-" in path.name]
+def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(sql).fetchall()
 
 
-@pytest.fixture
-def empty_database(postgres: str) -> str:
-    """The URL of the database, without the schema of an earlier test."""
-    with psycopg.connect(postgres) as database:
-        database.execute("DROP SCHEMA IF EXISTS drift CASCADE")
-    return postgres
-
-
-def test_dagster_partitions_load_the_whole_account(
-    drift: FakeDrift, uv: str, empty_database: str, environment: dict[str, str], tmp_path: Path
+def test_dagster_run_loads_all_shards_at_once(
+    drift: FakeDrift, uv: str, postgres: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    example = EXAMPLES / "dagster" / "definitions.py"
-    for shard in range(SHARDS):
-        words = ["dagster", "asset", "materialize", "-f", str(example), "--select", "*"]
-        run([*engine(uv, example), *words, "--partition", str(shard)], environment, tmp_path)
-    assert loaded(empty_database) == expected(drift)
-    assert drift.count_requests("/conversations/list") == SHARDS * 3
-    assert len(states(tmp_path)) == SHARDS
+    home = tmp_path / "home"
+    example = copy_example("dagster/definitions.py", tmp_path)
+    shutil.copy(ROOT / "examples" / "dagster" / "dagster.yaml", home)
+    environment |= {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    words = ["dagster", "job", "execute", "-f", str(example), "-j", "drift"]
+    run(uv, example, words, environment, tmp_path)
+    rows = check_load(drift, postgres, tmp_path)
+    runs = (home / "history" / "runs").glob("*.db")
+    [events] = [path for path in runs if path.stem != "index"]
+    steps = query(
+        events,
+        "SELECT dagster_event_type FROM event_logs WHERE step_key LIKE '%load_shard%' AND "
+        "dagster_event_type IN ('STEP_START', 'STEP_SUCCESS', 'STEP_UP_FOR_RETRY') ORDER BY id",
+    )
+    # All start before one has ended, and none has been retried.
+    assert steps == [("STEP_START",)] * SHARDS + [("STEP_SUCCESS",)] * SHARDS
+    materialized = [
+        json.loads(event)["dagster_event"]["event_specific_data"]["materialization"]
+        for (event,) in query(
+            home / "history" / "runs" / "index.db",
+            "SELECT event FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'",
+        )
+    ]
+    assert {
+        asset["asset_key"]["path"][-1]: asset["metadata_entries"][0]["entry_data"]["value"]
+        for asset in materialized
+    } == rows
 
 
-def test_airflow_mapped_tasks_load_the_whole_account(
-    drift: FakeDrift, uv: str, empty_database: str, environment: dict[str, str], tmp_path: Path
+def test_airflow_run_loads_all_shards_at_once(
+    drift: FakeDrift, uv: str, postgres: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    example = EXAMPLES / "airflow" / "drift.py"
-    environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(example.parent)
-    run([*engine(uv, example), "airflow", "db", "migrate"], environment, tmp_path)
-    run([*engine(uv, example), "airflow", "dags", "test", "drift"], environment, tmp_path)
-    assert loaded(empty_database) == expected(drift)
-    assert drift.count_requests("/conversations/list") == SHARDS * 3
-    assert len(states(tmp_path)) == SHARDS
+    home = tmp_path / "home"
+    example = copy_example("airflow/drift.py", home)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "x" * 64,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW__CORE__PARALLELISM": str(SHARDS),
+    }
+    script = Path(__file__).with_name("run_airflow.py")
+    run(uv, example, ["python", str(script), str(port)], environment, tmp_path)
+    check_load(drift, postgres, tmp_path)
+    shards = query(
+        home / "airflow.db",
+        "SELECT rendered_map_index, try_number, state FROM task_instance "
+        "WHERE task_id = 'load_shard' ORDER BY map_index",
+    )
+    assert shards == [(f"shard {index}", 1, "success") for index in range(SHARDS)]
+    times = "SELECT max(start_date) < min(end_date) FROM task_instance WHERE map_index >= 0"
+    assert query(home / "airflow.db", times) == [(1,)]

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LIST_PACKAGES = """
+import re
+from importlib.metadata import distributions
+for each in distributions():
+    print(re.sub("[-_.]+", "-", each.name).lower() + "==" + each.version)
+"""
 
 
 @pytest.mark.parametrize("kind", ["--wheel", "--sdist"])
@@ -40,14 +48,20 @@ def test_image_installation_prints_airbyte_spec(uv: str, tmp_path: Path) -> None
     for name in [line.removeprefix("!") for line in ignored if line.startswith("!")]:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    run = subprocess.run(
-        [
-            *(uv, "run", "--no-project", "--isolated", "--python", sys.executable),
-            *("--with", f"{source}[airbyte]", "source-drift", "spec"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(run.stdout)["type"] == "SPEC"
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+
+    def run(*command: str) -> str:
+        environment = [uv, "run", "--no-project", "--isolated", "--python", sys.executable]
+        return subprocess.run(
+            [*environment, "--with", f"{source}[airbyte]", *command],
+            cwd=tmp_path,
+            env=os.environ | {"UV_CONSTRAINT": str(source / "constraints.txt")},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert json.loads(run("source-drift", "spec"))["type"] == "SPEC"
+    installed = run("python", "-c", LIST_PACKAGES).split()
+    assert {*installed} <= {*pins, f"tap-drift=={version('tap-drift')}"}
+    assert any(name.startswith("airbyte-protocol-models-dataclasses==") for name in installed)

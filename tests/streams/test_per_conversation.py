@@ -108,13 +108,16 @@ def test_full_table_requests_all_items_of_that_stream(
 
 
 def test_batches_are_claimed_in_the_last_state_only(
-    drift: FakeDrift, config: dict[str, Any], tmp_path: Path
+    drift: FakeDrift, config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     storage = {"root": tmp_path.as_uri(), "prefix": "batch-"}
     batch = {"encoding": {"format": "jsonl"}, "storage": storage, "batch_size": 10}
     selected = catalog("conversations", "messages")
     messages = sync(config | {"batch_config": batch}, catalog=selected)
     assert FakeTarget(messages.all).missing(drift, "messages") == set()
+    assert {m["stream"] for m in messages.all if m["type"] == "BATCH"} == {"conversations"}
+    assert "messages: written as RECORD messages, without batch files" in caplog.text
     states = [m["value"]["bookmarks"] for m in messages.all if m["type"] == "STATE"]
     assert not any("replication_key_value" in s.get("messages", {}) for s in states[:-1])
     assert set(messages.bookmarks()) >= {"conversations", "messages"}
