@@ -19,8 +19,8 @@ REASONS = {
     "missing": "Drift had it when the extraction started, but it was not extracted",
     "stale": "the extracted version is older than the one Drift had when the extraction started",
     "different": "its content differs from Drift's, which has not updated it since",
-    "not requested": "an extracted record refers to this contact, but no conversation does: "
-    "the tap requests only the contacts of conversations",
+    "not requested": "an extracted record refers to this contact, but nothing in Drift does: "
+    "the tap requests only the contacts that its streams name",
     "unknown": "an extracted record refers to it, but Drift does not return it",
     "not extracted": "an extracted record refers to it, but its stream was not extracted",
 }
@@ -54,7 +54,7 @@ _EXPECTED = {
 }
 """Whether the extraction should have a record; `_RECORD_EXISTED` for the other streams."""
 
-# The tap requests only the contacts that conversations refer to.
+# The tap requests only the contacts that conversations, messages and meetings refer to.
 _NOT_REQUESTED = (
     "source.stream = 'contacts' AND source.key NOT IN "
     "(SELECT key FROM reference WHERE side = 1 AND stream = 'contacts')"

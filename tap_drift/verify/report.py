@@ -32,7 +32,7 @@ missing: Drift had the record when the extraction started, but it was not extrac
 stale: the extracted version is older than the one that Drift had when the extraction started.
 different: the content differs from Drift's, which has not updated the record since.
 new, changed, deleted: since the extraction started. The next run extracts new and changed records.
-not requested: contacts that no conversation refers to. The tap does not request them.
+not requested: contacts that nothing in Drift refers to. The tap does not request them.
 unknown: extracted records refer to the record, but Drift does not return it."""
 
 

@@ -51,7 +51,7 @@ WHERE side = 0 AND conversation_id IS NOT NULL AND stream <> 'meetings' AND NOT 
         AND key = CAST(extracted.conversation_id AS TEXT)
 )
 """
-# Contacts that were extracted or are referred to, and that no listed conversation refers to.
+# Contacts that were extracted or are referred to, and that nothing in Drift refers to.
 _UNREQUESTED_CONTACTS = """
 SELECT key FROM (
     SELECT key FROM record WHERE side = 0 AND stream = 'contacts'

@@ -64,6 +64,7 @@ CONVERSATION_STREAMS = {each.name for each in _STREAMS if each.parent_stream_typ
 }
 """Conversations and their child streams."""
 
+_CONTACT_SOURCES = {"conversations", "messages", "meetings"}
 _AUTHOR_STREAMS = {"contact": "contacts", "user": "users"}
 
 
@@ -134,14 +135,15 @@ class Store:
                 digest.parts,
             ),
         )
-        # On the source side, only conversations decide which contacts the tap requests.
-        if side is Side.EXTRACTED or is_conversation:
+        # On the source side, these decide which contacts the tap requests.
+        if side is Side.EXTRACTED or stream in _CONTACT_SOURCES:
             self._db.executemany(
                 "INSERT INTO reference VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
                 "SET referenced_at = min(referenced_at, excluded.referenced_at)",
                 [
-                    (side, target, _encode_key([target_id]), updated_at)
+                    (side, target, _encode_key([target_id]), updated_at or created_at)
                     for target, target_id in self._references(stream, record)
+                    if side is Side.EXTRACTED or target == "contacts"
                 ],
             )
 
