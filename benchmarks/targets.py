@@ -387,6 +387,7 @@ TARGETS = [
         ["target-parquet"],
         lambda place: {"destination_path": str(place.folder)},
         read_jsonl,
+        "It cannot be installed: it requires a version of pytz that is not a valid one.",
     ),
     Target(
         "target-s3-avro",
@@ -435,9 +436,9 @@ def _error_line(text: str) -> str:
     """Return the first line that names an error, or the last line, without paths."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|ArrowInvalid)\b", line)]
-    others = [line for line in lines if "METRIC" not in line]
+    others = [line for line in lines if "METRIC" not in line and line.strip("^~")]
     line = [*errors, *reversed(others), "no message"][0]
-    return re.sub(r"\S*/\S*", "…", line).replace("|", "/")[:110]
+    return re.sub(r"\S*/\S*", "…", line).replace("|", "/")[:114]
 
 
 # Comparing
