@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import FatalSyncError
 
 from tap_drift.schemas import SCHEMAS
+from tap_drift.streams.open_objects import OTHER_MEMBERS
 from tap_drift.timestamps import format_timestamp, parse_timestamp
-from tap_drift.verify.canonical import Value, converter
-from tap_drift.verify.extraction import Run
-from tap_drift.verify.fields import METADATA_PREFIX
+from tap_drift.verify.canonical import Value, canonical, converter
+from tap_drift.verify.fields import METADATA_PREFIX, OTHERS
 from tap_drift.verify.store import Side
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def stream_of(table: str, streams: Iterable[str]) -> str | None:
 class ColumnMap:
     """The field of each column of one table or file.
 
-    A column of a flattened object, such as `author__id`, is a member of that field.
+    A column of a flattened object, such as `author__id`, is a member of that field;
+    `author__otherMembers` has all members beyond the schema, as JSON text.
     """
 
     def __init__(self, stream: str, columns: Collection[str]) -> None:
@@ -75,6 +76,11 @@ class ColumnMap:
             else:
                 self.unmatched.append(column)
 
+    @property
+    def is_flattened(self) -> bool:
+        """Whether some columns are members of an object."""
+        return any(len(path) > 1 for path, _ in self._converters.values())
+
     def shape(self, members: Mapping[str, Shape]) -> dict[str, Shape]:
         """Return the fields that the columns hold, with their members.
 
@@ -95,11 +101,14 @@ class ColumnMap:
         for column, value in row.items():
             if value is None:
                 continue
-            path, convert = self._converters.get(column, ((column,), None))
+            path, convert = self._converters.get(column, ((column,), canonical))
             parent = record
             for name in path[:-1]:
                 parent = parent.setdefault(name, {})
-            parent[path[-1]] = convert(value) if convert and len(path) > 1 else value
+            if path[-1] == OTHERS:
+                parent.update(convert(value))
+            else:
+                parent[path[-1]] = convert(value) if len(path) > 1 else value
         return record
 
 
@@ -113,7 +122,7 @@ class TableLoader:
         self._extraction = extraction
         self._stream = stream
         self._lookback = lookback
-        self._run = extraction.runs.setdefault(stream, Run())
+        self._run = extraction.run_of(stream)
 
     def prepare(
         self,
@@ -183,4 +192,6 @@ def _find(column: str, schema: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]
         if simplified(name) == simplified(first):
             path, member = _find(rest, kind)
             return ((name, *path), member) if path else ((), {})
+    if properties and simplified(column) == simplified(OTHER_MEMBERS):
+        return (OTHERS,), {"type": "object"}
     return (), {}

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import stat
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
+import msgspec
 from click.core import ParameterSource
 from typing_extensions import override
 
 from tap_drift.cli import ErrorReportingCommand, config_callback
 from tap_drift.process import run_as_process
-from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.tap import TapDrift
 from tap_drift.timestamps import parse_timestamp
-from tap_drift.verify.compare import compare, status_differences
+from tap_drift.verify.check import check
+from tap_drift.verify.check_report import check_findings_as_json, format_check
 from tap_drift.verify.inputs import Input
+from tap_drift.verify.manifest import write_manifest
 from tap_drift.verify.progress import TerminalProgress
-from tap_drift.verify.report import Comparison, findings_as_json, format_report
-from tap_drift.verify.source_reader import SourceReader
+from tap_drift.verify.report import findings_as_json, format_report
+from tap_drift.verify.report_data import check_as_data, comparison_as_data
+from tap_drift.verify.reuse import EarlierVerification
 from tap_drift.verify.store import Store
+from tap_drift.verify.verification import Scope, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from singer_sdk.plugin_base import _ConfigInput
 
@@ -85,6 +90,9 @@ def parse_time(
         ) from None
 
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
 @click.command(cls=VerifyCommand)
 @click.option(
     "--config",
@@ -124,6 +132,38 @@ def parse_time(
     help="When the last run began; Drift's later changes are not missing. The default is the time "
     "in the messages, or the latest one in the column _sdc_extracted_at.",
 )
+@click.option(
+    "--attachments",
+    metavar="PATH",
+    help="Compare the saved files of attachments with their records. PATH is the folder, or fsspec "
+    "URL, that `attachments_path` was.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Request the messages, details, transcripts and contacts of N random conversations only. "
+    "The report says what that proves.",
+)
+@click.option("--seed", type=int, help="Repeats the sample that a report names.")
+@click.option(
+    "--reuse",
+    type=_FILE,
+    help="A manifest: conversations that have not changed since it was written are not requested "
+    "again.",
+)
+@click.option(
+    "--manifest",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a manifest of what was verified, to check the data later with --against.",
+)
+@click.option(
+    "--against",
+    type=_FILE,
+    help="Check the data against a manifest instead of Drift. No token is needed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.argument("messages", type=click.File("rb"), default="-")
 @click.pass_context
 def main(
@@ -139,18 +179,36 @@ def main(
     input. With --database or --folder, the command verifies what a target has loaded. It reads the
     same streams from Drift and prints a comparison.
 
-    Exit codes: 0 if complete; 1 if records are missing, stale or different, or if an error
-    prevented the check; 2 if the command line is invalid.
+    With --manifest, it writes the digest of every record to a file. With --against, it checks data
+    against that file, without Drift.
+
+    Exit codes: 0 if complete, or unchanged; 1 if records are missing, stale or different, or if an
+    error prevented the check; 2 if the command line is invalid.
     """
-    data = Input(**options)
+    data = Input(**{name: options.pop(name) for name in Input._fields})
     _check_input(context, data)
+    _check_modes(options)
+    store = Store()
     with _messages_read_to_end(data):
-        comparison, store = _compare(config, data)
-    for line in format_report(comparison, store):
+        outcome = (_check if options["against"] else _verify)(config, data, store, options)
+    lines = [_as_json(outcome.content)] if options["as_json"] else outcome.lines
+    for line in lines:
         click.echo(line)
     if missing:
-        missing.writelines(findings_as_json(store))
-    context.exit(0 if comparison.is_complete else 1)
+        missing.writelines(outcome.findings)
+    context.exit(0 if outcome.is_good else 1)
+
+
+class _Outcome(NamedTuple):
+    is_good: bool
+    lines: Iterable[str]
+    """The report."""
+
+    content: dict[str, Any]
+    """The report as data."""
+
+    findings: Iterable[bytes]
+    """The JSON lines of `--missing`."""
 
 
 def run() -> NoReturn:
@@ -198,27 +256,52 @@ def _messages_read_to_end(data: Input) -> Iterator[None]:
         _drain(data.messages)
 
 
-def _compare(config: _ConfigInput, data: Input) -> tuple[Comparison, Store]:
-    store, progress = Store(), TerminalProgress()
-    source = SourceReader(config.config, store, progress.on_source, env=config.parse_env)
-    try:
-        extraction = data.read(store, source.lookback, progress.on_extracted)
-        verified_at = datetime.now(UTC)
-        counts = source.read(extraction.runs) if extraction.runs else None
-    finally:
-        progress.clear()
-    results = compare(store, extraction, verified_at, source.lookback)
-    comparison = Comparison(
-        extraction,
-        results,
-        counts,
-        verified_at,
-        source.request_count,
-        source.failed_streams,
-        source.unread_items,
-        status_differences(store) if ConversationsStream.name in extraction.runs else [],
+def _check_modes(options: dict[str, Any]) -> None:
+    """Check that the options name one mode.
+
+    Raises:
+        click.UsageError: If they do not.
+    """
+    modes = ("manifest", "sample", "reuse")
+    for name in modes if options["against"] else ():
+        if options[name]:
+            raise click.UsageError(f"--against asks nothing of Drift: it excludes --{name}.")
+    if options["sample"] and options["reuse"]:
+        raise click.UsageError("--sample and --reuse exclude each other.")
+    if options["seed"] is not None and not options["sample"]:
+        raise click.UsageError("--seed needs --sample.")
+
+
+def _verify(config: _ConfigInput, data: Input, store: Store, options: dict[str, Any]) -> _Outcome:
+    verification = Verification(config, data, store, TerminalProgress())
+    seed = secrets.randbelow(1 << 32) if options["seed"] is None else options["seed"]
+    earlier = EarlierVerification(options["reuse"]) if options["reuse"] else None
+    scope = Scope(options["sample"], seed, earlier)
+    comparison = verification.run(scope, options["attachments"])
+    content = comparison_as_data(comparison, store, data, verification.source)
+    lines = [*format_report(comparison, store)]
+    if options["manifest"]:
+        sha256 = write_manifest(options["manifest"], content, store)
+        lines.append(
+            f"Manifest written to {options['manifest']}. Keep its SHA-256 in another place: it "
+            f"proves that the manifest has not changed: {sha256}"
+        )
+    return _Outcome(comparison.is_complete, lines, content, findings_as_json(store))
+
+
+def _check(_config: _ConfigInput, data: Input, store: Store, options: dict[str, Any]) -> _Outcome:
+    progress = TerminalProgress()
+    result = check(options["against"], data, options["attachments"], store, progress)
+    return _Outcome(
+        result.is_unchanged,
+        format_check(result, store),
+        check_as_data(result),
+        check_findings_as_json(store),
     )
-    return comparison, store
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(content)).decode()
 
 
 def _drain(messages: IO[bytes]) -> None:

@@ -46,11 +46,10 @@ _CONTACT_EXPECTED = (
     "EXISTS (SELECT 1 FROM reference WHERE stream = 'contacts' AND key = source.key "
     "AND (side = 0 OR coalesce(referenced_at, '') < :cutoff))"
 )
-_EXPECTED = {
+_CHILD_STREAMS = CONVERSATION_STREAMS - {"conversations"}
+_EXPECTED = dict.fromkeys(_CHILD_STREAMS, _CONVERSATION_UNCHANGED) | {
     "contacts": _CONTACT_EXPECTED,
-    "conversation_details": _CONVERSATION_UNCHANGED,
     "messages": _MESSAGE_EXPECTED,
-    "transcripts": _CONVERSATION_UNCHANGED,
 }
 """Whether the extraction should have a record; `_RECORD_EXISTED` for the other streams."""
 
@@ -69,9 +68,8 @@ FROM record AS source JOIN record AS extracted
 WHERE source.side = 1 AND source.stream = :stream AND source.updated_at > extracted.updated_at
 """
 # A contact has no update time: the latest time in its attributes takes the place.
-_CONTENT_UNCHANGED = {
+_CONTENT_UNCHANGED = dict.fromkeys(_CHILD_STREAMS, _CONVERSATION_UNCHANGED) | {
     "contacts": "coalesce(source.updated_at, '') < :cutoff",
-    **dict.fromkeys(CONVERSATION_STREAMS - {"conversations"}, _CONVERSATION_UNCHANGED),
 }
 """Whether Drift's content is that of the extraction; always for the other streams, whose changes
 have a later update time."""

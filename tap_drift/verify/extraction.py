@@ -11,6 +11,7 @@ from singer_sdk.exceptions import FatalSyncError
 
 from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.timestamps import format_timestamp, parse_timestamp
+from tap_drift.verify.columns import ColumnMap
 from tap_drift.verify.store import CONVERSATION_STREAMS, REFERENCED_STREAMS, Side
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Extraction:
 
     record_count: int = 0
 
+    def run_of(self, stream: str) -> Run:
+        """Return the last run of a stream; a new one if it has none."""
+        return self.runs.setdefault(stream, Run())
+
     @property
     def started_at(self) -> datetime | None:
         """The start of the last run."""
@@ -110,6 +115,7 @@ class _MessageReader:
         self._run = Run()
         self._declared: set[str] = set()
         self._properties: dict[str, KeysView[str]] = {}
+        self._flattened: dict[str, ColumnMap] = {}
         self._has_conversation_records = False
 
     def read_line(self, line: bytes) -> bool:
@@ -166,7 +172,10 @@ class _MessageReader:
                 "with the same fields, and with the same version of tap-drift."
             )
         self._properties[stream] = properties.keys()
-        self._store.fields[stream].restrict(dict.fromkeys(properties), has_others=True)
+        columns = ColumnMap(stream, properties)
+        self._store.fields[stream].restrict(columns.shape({}), has_others=True)
+        if columns.is_flattened:
+            self._flattened[stream] = columns
 
     def _read_record(self, message: _Message) -> None:
         if message.record is None:
@@ -177,7 +186,9 @@ class _MessageReader:
             self._run.started_at = min(self._run.started_at or read_at, read_at)
             covered_until = format_timestamp(read_at - self._lookback)
         self._has_conversation_records |= message.stream in CONVERSATION_STREAMS
-        self._store.add(Side.EXTRACTED, message.stream, message.record, covered_until)
+        columns = self._flattened.get(message.stream)
+        record = columns.to_record(message.record) if columns else message.record
+        self._store.add(Side.EXTRACTED, message.stream, record, covered_until)
         self.extraction.runs.setdefault(message.stream, self._run)
         self.extraction.record_count += 1
 

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
 Shape: TypeAlias = "dict[str, Shape] | None"
-"""The members of a value that the data can have; None for all. That of a list is its items'."""
+"""The members of a value that the data can have; None for all, `*` for those without a name here.
+
+That of a list is its items'. An object with named members counts as null if it has none.
+"""
 
 OTHERS = "*"
-"""The name of all fields beyond the schema, in a list of fields."""
+"""The name of all fields, or members of an object, that have no name of their own."""
 
 METADATA_PREFIX = "_sdc_"
 """Prefix of the columns that targets add."""
@@ -62,6 +65,10 @@ class StreamFields:
         self.unkept: Counter[str] = Counter()
         """Number of Drift's records that have a field that the data lacks, by its path."""
 
+        self._fixed_paths: list[str] | None = None
+        self.lacking: list[str] = []
+        """Paths that a manifest names, and that the data does not have."""
+
         self.other_count = 0
         """Number of extracted records with fields beyond the schema."""
 
@@ -77,19 +84,23 @@ class StreamFields:
         return [*_paths(self._shape), *others]
 
     def restrict(self, shape: Mapping[str, Shape], *, has_others: bool) -> None:
-        """Limit the fields to those that the data has.
+        """Limit the fields to those that the data has, unless a manifest names them.
 
         Args:
             shape: The fields, by name, with the members that it has of each.
             has_others: Whether it has fields beyond the schema as well.
         """
+        if self._fixed_paths is not None:
+            self.lacking = [path for path in self._fixed_paths if not _covers(shape, path)]
+            return
         kept = {name: shape[name] for name in self._converters if name in shape}
         self._set_shape(kept, has_others=has_others)
 
-    def restrict_to_paths(self, paths: Iterable[str]) -> None:
-        """Limit the fields to those of a list that `paths` returned."""
+    def fix(self, paths: Iterable[str]) -> None:
+        """Set the fields to those that `paths` returned when a manifest was written."""
         names = [*paths]
         self.restrict(_shape_of(names), has_others=OTHERS in names)
+        self._fixed_paths = [name for name in names if name != OTHERS]
 
     def canonical_record(self, record: Record) -> Record:
         """Return a record with canonical values, without nulls and the columns that targets add.
@@ -128,8 +139,10 @@ class StreamFields:
             compared = _sha256(kept | others)
         return Digest(compared, everything, b"".join(parts))
 
-    def differing_fields(self, parts: bytes, others: bytes) -> list[str]:
-        """Name the fields whose parts of two digests differ."""
+    def differing_fields(self, parts: bytes | None, others: bytes | None) -> list[str]:
+        """Name the fields whose parts of two digests differ; none if the parts are unknown."""
+        if parts is None or others is None:
+            return []
         names = [*self._compared, "other fields"]
         offsets = range(0, len(parts), _PART_BYTES)
         return [
@@ -152,12 +165,12 @@ def _project(value: Value, shape: Shape, path: str, unkept: Counter[str]) -> Val
         return [_project(item, shape, path, unkept) for item in value]
     if not isinstance(value, dict):
         return value
-    unkept.update(f"{path}{name}" for name in value.keys() - shape.keys())
-    members = {
-        name: _project(value[name], members, f"{path}{name}.", unkept)
-        for name, members in shape.items()
-        if name in value
-    }
+    others = value.keys() - shape.keys()
+    members = {name: value[name] for name in others} if OTHERS in shape else {}
+    if OTHERS not in shape:
+        unkept.update(f"{path}{name}" for name in others)
+    for name in value.keys() & shape.keys():
+        members[name] = _project(value[name], shape[name], f"{path}{name}.", unkept)
     return {name: member for name, member in members.items() if member is not None} or None
 
 
@@ -167,6 +180,12 @@ def _paths(shape: Mapping[str, Shape], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
         else:
             yield from _paths(members, f"{prefix}{name}.")
+
+
+def _covers(shape: Mapping[str, Shape], path: str) -> bool:
+    name, _, rest = path.partition(".")
+    members = shape.get(name, {})
+    return members is None or (bool(rest) and _covers(members, rest))
 
 
 def _shape_of(paths: Iterable[str]) -> dict[str, Shape]:

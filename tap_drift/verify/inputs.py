@@ -37,7 +37,8 @@ class Input(NamedTuple):
         if self.database is not None:
             schema = f", schema {self.schema}" if self.schema else ""
             return f"{describe_url(self.database)}{schema}"
-        return str(self.folder) if self.folder else f"messages ({self.messages.name})"
+        name = getattr(self.messages, "name", "standard input")
+        return str(self.folder) if self.folder else f"messages ({name})"
 
     def read(
         self, store: Store, lookback: timedelta, on_progress: Callable[[int], None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tap_drift.timestamps import format_timestamp
+from tap_drift.verify.attachments import FILE_REASONS
 from tap_drift.verify.compare import REASONS, different_records
 from tap_drift.verify.fields import UNCOMPARED
 from tap_drift.verify.store import Side
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from tap_drift.verify.attachments import FileCheck
     from tap_drift.verify.compare import StreamResult
     from tap_drift.verify.extraction import Extraction
+    from tap_drift.verify.sample import Sample
     from tap_drift.verify.source_reader import StatusCounts
     from tap_drift.verify.store import Store
 
@@ -62,6 +65,23 @@ class Comparison(NamedTuple):
             result.incomplete for result in self.results if result.stream not in self.failed_streams
         )
 
+    sample: Sample | None = None
+    """The sample of conversations whose other records were compared; None for all."""
+
+    files: FileCheck | None = None
+    """Result of checking the files of attachments; None if they were not."""
+
+    reused: int = 0
+    """Number of conversations that an earlier verification has covered."""
+
+    @property
+    def verdict(self) -> str:
+        """COMPLETE, INCOMPLETE or NOT VERIFIED."""
+        if self.is_complete:
+            return "COMPLETE"
+        is_incomplete = self.incomplete or not (self.failed_streams or self.unread_items)
+        return "INCOMPLETE" if is_incomplete else "NOT VERIFIED"
+
     @property
     def is_complete(self) -> bool:
         """Whether everything that Drift had was extracted, and all of it could be compared."""
@@ -73,6 +93,7 @@ class Comparison(NamedTuple):
             or self.extraction.is_truncated
             or self.failed_streams
             or self.unread_items
+            or (self.files is not None and not self.files.is_complete)
         )
 
 
@@ -92,6 +113,8 @@ def format_report(comparison: Comparison, store: Store) -> Iterator[str]:
         yield ""
     yield _LEGEND
     yield ""
+    if comparison.files:
+        yield from format_files(comparison.files)
     yield from _format_notes(comparison)
     yield from _format_verdict(comparison)
 
@@ -102,15 +125,16 @@ def findings_as_json(store: Store) -> Iterator[bytes]:
     Those of different records have `fields` as well, the names of those that differ.
     """
     for stream, key, kind in store.execute("SELECT stream, key, kind FROM finding ORDER BY rowid"):
-        if kind in REASONS and kind != "different":
-            yield _finding_as_json(stream, key, kind)
+        reason = (REASONS | FILE_REASONS).get(kind)
+        if reason and kind != "different":
+            yield _finding_as_json(stream, key, reason)
     for stream in store.primary_keys:
         for key, fields in different_records(store, stream):
-            yield _finding_as_json(stream, key, "different", fields=fields)
+            yield _finding_as_json(stream, key, REASONS["different"], fields=fields)
 
 
-def _finding_as_json(stream: str, key: str, kind: str, **details: Any) -> bytes:
-    finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "why": REASONS[kind], **details}
+def _finding_as_json(stream: str, key: str, reason: str, **details: Any) -> bytes:
+    finding = {"stream": stream, "id": msgspec.Raw(key.encode()), "why": reason, **details}
     return msgspec.json.encode(finding) + b"\n"
 
 
@@ -122,7 +146,7 @@ def _format_streams(comparison: Comparison) -> Iterator[str]:
             not_extracted.append(result)
         elif result.stream not in comparison.failed_streams:
             rows.append(_stream_row(result))
-    yield from _format_table(rows)
+    yield from format_table(rows)
     for stream in sorted(comparison.failed_streams):
         yield f"{stream}: could not be read from Drift"
     for stream, count in comparison.unread_items.items():
@@ -171,7 +195,7 @@ def _format_counts(counts: StatusCounts, store: Store) -> Iterator[str]:
                 f"{extracted.get(status, 0):,}",
             ]
         )
-    yield from _format_table(rows)
+    yield from format_table(rows)
     if mismatches := counts.mismatches():
         yield (
             f"Drift counts and lists different numbers of conversations: {', '.join(mismatches)}. "
@@ -180,7 +204,8 @@ def _format_counts(counts: StatusCounts, store: Store) -> Iterator[str]:
         )
 
 
-def _format_table(rows: list[list[str]]) -> Iterator[str]:
+def format_table(rows: list[list[str]]) -> Iterator[str]:
+    """Yield the lines of a table whose first row is the header and first column is text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
@@ -214,6 +239,29 @@ def _format_notes(comparison: Comparison) -> Iterator[str]:
         )
 
 
+def format_files(files: FileCheck) -> Iterator[str]:
+    """Yield what was found of the files of attachments."""
+    if not files.checked + files.unsaved:
+        yield "The data has no records of `attachments`, so no file was checked."
+        return
+    findings = [f"{count:,} {kind}" for kind, count in files.findings.items()]
+    unsaved = [f"{files.unsaved:,} records without a file"] if files.unsaved else []
+    counts = ", ".join([f"{files.checked:,} checked", *findings, *unsaved])
+    yield f"Files of attachments: {counts}."
+
+
+def _format_sample(sample: Sample) -> Iterator[str]:
+    share = 100 * sample.bound / sample.population if sample.population else 0
+    yield (
+        f"Sample: {sample.size:,} of {sample.population:,} conversations, at random with --seed "
+        f"{sample.seed}; {sample.bad:,} of them have missing, stale or different records."
+    )
+    yield (
+        f"With 95 % confidence, that is so for at most {sample.bound:,} of all conversations "
+        f"({share:.2g} %). The list of conversations itself was compared completely."
+    )
+
+
 def _format_start(extraction: Extraction) -> str:
     if not extraction.started_at:
         return (
@@ -243,6 +291,13 @@ def _format_verdict(comparison: Comparison) -> Iterator[str]:
     else:
         yield "INCOMPLETE: see the messages above."
     yield _format_start(comparison.extraction)
+    if comparison.sample:
+        yield from _format_sample(comparison.sample)
+    if comparison.reused:
+        yield (
+            f"Not requested, because they have not changed since the earlier verification: the "
+            f"records of {comparison.reused:,} conversations."
+        )
     requests = f"{comparison.request_count:,} requests"
     yield f"Compared with Drift at {format_timestamp(comparison.verified_at)}, using {requests}."
     findings = [result.findings for result in comparison.results]

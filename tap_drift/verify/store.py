@@ -28,13 +28,14 @@ _TABLES = """
 CREATE TABLE record (
     side INTEGER, stream TEXT, key TEXT,
     conversation_id INTEGER, status TEXT, created_at TEXT, updated_at TEXT, covered_until TEXT,
-    digest BLOB, full_digest BLOB, parts BLOB,
+    contact_id INTEGER, digest BLOB, full_digest BLOB, parts BLOB,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
 CREATE TABLE reference (
     side INTEGER, stream TEXT, key TEXT, referenced_at TEXT,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
+CREATE TABLE file (key TEXT PRIMARY KEY, path TEXT, size INTEGER, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE finding (stream TEXT, key TEXT, kind TEXT, PRIMARY KEY (stream, key, kind));
 """
 
@@ -77,6 +78,8 @@ class Side(IntEnum):
 
     EXTRACTED = 0
     SOURCE = 1
+    UNSAMPLED = 2
+    """Extracted, and not part of the sample that is compared."""
 
 
 class Store:
@@ -120,7 +123,7 @@ class Store:
         conversation_id = record["id"] if is_conversation else record.get("conversationId")
         status = record.get("status") if is_conversation else None
         self._db.execute(
-            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 side,
                 stream,
@@ -130,11 +133,17 @@ class Store:
                 created_at,
                 updated_at,
                 covered_until,
+                record.get("contactId") if is_conversation else None,
                 digest.compared,
                 digest.all if digest.all != digest.compared else None,
                 digest.parts,
             ),
         )
+        if stream == "attachments" and side is Side.EXTRACTED:
+            file = [record.get(name) for name in ("path", "size", "sha256")]
+            self._db.execute(
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)", (_encode_key(key), *file)
+            )
         # On the source side, these decide which contacts the tap requests.
         if side is Side.EXTRACTED or stream in _CONTACT_SOURCES:
             self._db.executemany(

@@ -105,7 +105,7 @@ def test_restricted_digest_covers_the_listed_members() -> None:
     fields.restrict(shape, has_others=False)
     assert fields.paths == ["id", "author.id", "buttons.label"]
     again = StreamFields("messages")
-    again.restrict_to_paths(fields.paths)
+    again.fix(fields.paths)
     assert again.paths == fields.paths
     record = {"id": 5, "author": {"id": 7}, "buttons": [{"label": "a"}, None]}
     more = record | {

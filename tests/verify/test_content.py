@@ -146,3 +146,20 @@ def test_lost_statuses_are_a_mismatch_of_counts(extract: Extract, verify: Verify
     open_all(messages)
     result = verify(messages)
     assert "\nDrift and the data have different numbers of conversations: " in result.report
+
+
+@pytest.mark.parametrize("setting", ["flattening_enabled", "nested_as_json"])
+def test_reshaped_objects_are_compared_with_drifts(
+    setting: str, config: dict[str, Any], extract: Extract, verify: Verify
+) -> None:
+    config |= {setting: True}
+    if setting == "flattening_enabled":
+        config["flattening_max_depth"] = 2
+    messages = extract("messages", "contacts")
+    [first, *_] = records(messages, "messages")
+    assert "author__id" in first or isinstance(first["author"], str)
+    result = verify(messages)
+    assert result.exit_code == 0, result.report
+    first |= {"author__id": 6} if "author__id" in first else {"author": '{"id":6}'}
+    result = verify(messages)
+    assert "\nmessages: different in author (1)\n" in result.report

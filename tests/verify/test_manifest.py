@@ -1,0 +1,240 @@
+"""Manifests: written after a verification, and data checked against them without Drift."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_drift import TOKEN, now_ms
+from faults import answer
+from verify.test_loaded_data import load_sqlite, rows_by_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fake_drift import FakeDrift
+    from verify.conftest import Extract, Messages, Result, VerifyLoaded
+
+    Row = dict[str, Any]
+
+
+def as_lines(messages: Messages) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+class Archive:
+    """Messages, and the manifest that was written when they were verified."""
+
+    def __init__(self, folder: Path, messages: Messages, verify: VerifyLoaded) -> None:
+        self.path = folder / "manifest.json"
+        self.messages = messages
+        self._verify = verify
+        self.verification = verify("--manifest", self.path, input=as_lines(messages))
+
+    def content(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.path.read_text())
+        return content
+
+    def check(self, *options: object, data: bytes | None = None) -> Result:
+        data = as_lines(self.messages) if data is None else data
+        return self._verify("--against", self.path, *options, input=data)
+
+    def digests(self, stream: str) -> Path:
+        return self.path.parent / str(self.content()["streams"][stream]["digests"])
+
+
+@pytest.fixture
+def archive(extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path) -> Archive:
+    return Archive(tmp_path, extract(), verify_loaded)
+
+
+def test_unchanged_data_agrees_without_drift(archive: Archive, drift: FakeDrift) -> None:
+    before = len(drift.requests)
+    result = archive.check()
+    assert result.exit_code == 0, result.report
+    assert "\nUNCHANGED: all 697 records are those of the manifest." in result.report
+    assert len(drift.requests) == before
+
+
+def test_manifest_counts_and_names_what_was_verified(archive: Archive, drift: FakeDrift) -> None:
+    content = archive.content()
+    assert archive.verification.exit_code == 0
+    assert content["verdict"] == "COMPLETE"
+    messages = content["streams"]["messages"]
+    assert messages["records"] == messages["inDrift"] == len(drift.source_rows("messages"))
+    assert {"id", "body", "author"} <= {*messages["fields"]}
+    assert content["conversationsByStatus"]["open"]["extracted"] == 4
+    assert content["settings"]["page_size"] == 7
+    assert TOKEN not in archive.path.read_text()
+    assert "access_token" not in content["settings"]
+
+
+def test_one_changed_byte_names_stream_and_row(archive: Archive) -> None:
+    record = next(
+        each["record"]
+        for each in archive.messages
+        if each["type"] == "RECORD" and (each["record"].get("body") or "").startswith("<p>Hi!")
+    )
+    data = as_lines(archive.messages).replace(b"<p>Hi!", b"<p>Ho!", 1)
+    result = archive.check(data=data)
+    assert result.exit_code == 1
+    assert f"\ndifferent: messages {record['id']}\n" in result.report
+    assert "\nCHANGED: records that differ from the manifest: 1." in result.report
+    assert [each["id"] for each in result.findings] == [record["id"]]
+
+
+def test_removed_and_added_records_are_named(archive: Archive) -> None:
+    [removed, *others] = [each for each in archive.messages if each["type"] == "RECORD"]
+    added = removed | {"record": removed["record"] | {"accountId": "1_added.example"}}
+    schemas = [each for each in archive.messages if each["type"] == "SCHEMA"]
+    result = archive.check(data=as_lines([*schemas, *others, added]))
+    assert result.exit_code == 1
+    assert f'missing: accounts "{removed["record"]["accountId"]}"' in result.report
+    assert 'added: accounts "1_added.example"' in result.report
+
+
+def test_database_is_checked_against_manifest_of_messages(archive: Archive, tmp_path: Path) -> None:
+    rows = rows_by_stream(archive.messages)
+    result = archive.check("--database", load_sqlite(tmp_path / "x.db", rows, str.lower))
+    assert result.exit_code == 0, result.report
+    rows["users"][0]["availability"] = "changed"
+    result = archive.check("--database", load_sqlite(tmp_path / "y.db", rows))
+    assert f"\ndifferent: users {rows['users'][0]['id']}\n" in result.report
+
+
+def test_lost_column_is_named(archive: Archive, tmp_path: Path) -> None:
+    rows = rows_by_stream(archive.messages)
+    for row in rows["messages"]:
+        del row["body"]
+    result = archive.check("--database", load_sqlite(tmp_path / "x.db", rows))
+    assert result.exit_code == 1
+    assert "messages: the data lacks what the digests cover: body" in result.report
+
+
+@pytest.mark.parametrize("damage", ["content", "end", "absence"])
+def test_damaged_digests_are_an_error(damage: str, archive: Archive) -> None:
+    path = archive.digests("messages")
+    if damage == "absence":
+        path.unlink()
+    elif damage == "end":
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        lines = gzip.decompress(path.read_bytes())
+        path.write_bytes(gzip.compress(lines.replace(b"a", b"b", 1)))
+    result = archive.check()
+    assert result.exit_code == 1
+    assert path.name in result.log
+    assert ("does not exist" if damage == "absence" else "is damaged") in result.log
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "is not a manifest of drift-verify"),
+        ("not JSON", "is not a manifest of drift-verify"),
+        (
+            '{"format": "x", "formatVersion": 9, "verdict": "", "verifiedAt": "", "streams": {}}',
+            "this version reads `drift-verify manifest` 1",
+        ),
+    ],
+)
+def test_other_file_is_no_manifest(
+    text: str, message: str, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    result = verify_loaded("--against", tmp_path / "manifest.json")
+    assert result.exit_code == 1
+    assert message in result.log
+
+
+def test_second_manifest_replaces_the_first(archive: Archive, verify_loaded: VerifyLoaded) -> None:
+    messages = archive.messages[:-40]
+    first = archive.digests("messages")
+    verify_loaded("--manifest", archive.path, input=as_lines(messages))
+    assert archive.content()["verdict"] == "INCOMPLETE"
+    files = {*first.parent.iterdir()}
+    assert files == {archive.digests(stream) for stream in archive.content()["streams"]}
+
+
+def test_refused_item_is_in_the_manifest(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    messages = extract("conversations", "transcripts")
+    bad = drift.conversation_ids()[3]
+    drift.faults_by_path[f"/conversations/{bad}/transcript"] = answer(400)
+    archive = Archive(tmp_path, messages, verify_loaded)
+    content = archive.content()
+    assert content["verdict"] == "NOT VERIFIED"
+    [refused] = content["refused"]
+    assert (refused["stream"], refused["id"], refused["httpStatus"]) == ("transcripts", bad, 400)
+    assert refused["requestedAt"].startswith("20")
+
+
+def test_json_report_has_the_table(extract: Extract, verify_loaded: VerifyLoaded) -> None:
+    messages = extract("conversations")
+    result = verify_loaded("--json", input=as_lines(messages[:-3]))
+    content = json.loads(result.report)
+    assert result.exit_code == 1
+    assert content["verdict"] == "INCOMPLETE"
+    assert content["streams"]["conversations"]["findings"]["missing"] > 0
+
+
+# Reuse of an earlier verification
+
+
+def requests_of(drift: FakeDrift, before: int) -> list[str]:
+    return [path for path in drift.requests[before:] if "/conversations/3" in path]
+
+
+def test_unchanged_conversations_are_not_requested_again(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    messages = extract("conversations", "messages", "transcripts", "contacts")
+    archive = Archive(tmp_path, messages, verify_loaded)
+    updated = drift.conversation_ids()[9]
+    drift.add_message(updated, now_ms())
+    before = len(drift.requests)
+    result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
+    assert result.exit_code == 0, result.report
+    assert result.differences("messages") == {"new": 1}
+    assert result.differences("contacts") == {}
+    assert {path.split("/")[2] for path in requests_of(drift, before)} == {str(updated)}
+    assert len(requests_of(drift, before)) == 2
+    assert "the records of 39 conversations" in result.report
+
+
+def test_reused_records_find_what_was_changed_since(
+    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    messages = extract("conversations", "messages")
+    archive = Archive(tmp_path, messages, verify_loaded)
+    data = as_lines(messages).replace(b"<p>Hi!", b"<p>Ho!", 1)
+    result = verify_loaded("--reuse", archive.path, input=data)
+    assert result.exit_code == 1
+    assert result.differences("messages") == {"different": 1}
+
+
+def test_incomplete_verification_is_not_reused(
+    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    messages = extract("conversations", "messages")
+    archive = Archive(tmp_path, messages[:-30], verify_loaded)
+    result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
+    assert result.exit_code == 1
+    assert "cannot be reused: its verdict is INCOMPLETE" in result.log
+
+
+@pytest.mark.parametrize(
+    "option", [["--manifest", "x"], ["--sample", "5"], ["--reuse", "manifest"]]
+)
+def test_check_without_drift_excludes_options(
+    option: list[str], verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    path = tmp_path / "manifest"
+    path.touch()
+    option = [str(path) if each == "manifest" else each for each in option]
+    result = verify_loaded("--against", path, *option)
+    assert result.exit_code == 2
+    assert "--against asks nothing of Drift" in result.log

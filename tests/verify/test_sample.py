@@ -1,0 +1,114 @@
+"""Samples: what is requested, and what they prove."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from math import comb
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_drift.verify.sample import draw, upper_bound
+
+if TYPE_CHECKING:
+    from fake_drift import FakeDrift
+    from verify.conftest import Extract, Messages, VerifyLoaded
+
+
+def as_lines(messages: Messages) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("population", "size", "bad"), [(30, 10, 0), (30, 10, 2), (30, 29, 0), (30, 30, 4), (30, 1, 1)]
+)
+def test_bound_is_the_last_number_that_is_not_improbable(
+    population: int, size: int, bad: int
+) -> None:
+    def probability(all_bad: int) -> float:
+        ways = sum(comb(all_bad, k) * comb(population - all_bad, size - k) for k in range(bad + 1))
+        return ways / comb(population, size)
+
+    bound = upper_bound(population, size, bad)
+    assert bad <= bound <= population
+    assert bound == bad or probability(bound) > 0.05
+    assert bound == population - size + bad or probability(bound + 1) <= 0.05
+
+
+def test_large_sample_without_differences_proves_little_remains() -> None:
+    assert upper_bound(100_000, 1000, 0) == 297  # 0.3 %, as the rule of three says
+
+
+def test_each_sample_is_as_probable_as_any_other() -> None:
+    drawn = [tuple(sorted(draw(range(6), 3, seed)[0])) for seed in range(4000)]
+    counts = [drawn.count(each) for each in combinations(range(6), 3)]
+    assert sum(counts) == 4000
+    assert min(counts) > 140  # 200 expected, with a standard deviation of 14
+
+
+def test_sample_larger_than_the_account_is_all() -> None:
+    assert draw([5, 6], 10, seed=1) == ([5, 6], 2)
+
+
+def test_only_the_sample_is_requested(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    messages = as_lines(extract("conversations", "messages", "transcripts", "contacts"))
+    before = len(drift.requests)
+    result = verify_loaded("--sample", 10, "--seed", 7, input=messages)
+    assert result.exit_code == 0, result.report
+    paths = drift.requests[before:]
+    assert sum("/messages" in path for path in paths) == 10
+    assert sum("/transcript" in path for path in paths) == 10
+    assert 0 < sum("/contacts/" in path for path in paths) <= 10
+    assert result.table["conversations"]["in Drift"] == 40
+    assert result.table["transcripts"] | {"in Drift": 10} == result.table["transcripts"]
+    assert "Sample: 10 of 40 conversations, at random with --seed 7; 0 of them" in result.report
+    assert "With 95 % confidence, that is so for at most 9 of all conversations" in result.report
+    again = len(drift.requests)
+    verify_loaded("--sample", 10, "--seed", 7, input=messages)
+    assert sorted(drift.requests[again:]) == sorted(paths)
+
+
+def test_tampered_account_is_found_by_a_sample(
+    extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    messages = extract("conversations", "messages", "transcripts")
+    for each in messages:
+        if each["type"] == "RECORD" and each["stream"] == "transcripts":
+            each["record"]["transcript"] = "overwritten"
+    result = verify_loaded("--sample", 5, "--json", input=as_lines(messages))
+    assert result.exit_code == 1
+    content = json.loads(result.report)
+    assert content["streams"]["transcripts"]["findings"] == {"different": 5}
+    assert content["sample"]["bad"] == 5
+    assert content["sample"]["bound"] == 40
+
+
+def test_conversation_that_was_lost_is_found_by_any_sample(
+    extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    messages = extract("conversations", "transcripts")
+    lost = next(
+        each for each in messages if each.get("stream") == "conversations" and "record" in each
+    )
+    messages.remove(lost)
+    result = verify_loaded("--sample", 1, input=as_lines(messages))
+    assert result.exit_code == 1
+    assert result.table["conversations"]["missing"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sample", "0"], "Invalid value for '--sample'"),
+        (["--seed", "5"], "--seed needs --sample"),
+    ],
+)
+def test_impossible_sample_is_a_usage_error(
+    options: list[str], message: str, verify_loaded: VerifyLoaded
+) -> None:
+    result = verify_loaded(*options)
+    assert result.exit_code == 2
+    assert message in result.log
