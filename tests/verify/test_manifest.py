@@ -54,7 +54,8 @@ def test_unchanged_data_agrees_without_drift(archive: Archive, drift: FakeDrift)
     before = len(drift.requests)
     result = archive.check()
     assert result.exit_code == 0, result.report
-    assert "\nUNCHANGED: all 697 records are those of the manifest." in result.report
+    count = sum(each["records"] for each in archive.content()["streams"].values())
+    assert f"\nUNCHANGED: all {count} records are those of the manifest." in result.report
     assert len(drift.requests) == before
 
 
@@ -238,3 +239,59 @@ def test_check_without_drift_excludes_options(
     result = verify_loaded("--against", path, *option)
     assert result.exit_code == 2
     assert "--against asks nothing of Drift" in result.log
+
+
+# Attachments
+
+
+@pytest.fixture
+def files(config: dict[str, Any], tmp_path: Path) -> Path:
+    """The folder where the tap saves files."""
+    config["attachments_path"] = str(tmp_path / "files")
+    return tmp_path / "files"
+
+
+def test_files_are_compared_and_not_downloaded_again(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, files: Path, tmp_path: Path
+) -> None:
+    messages = extract("conversations", "messages", "attachments")
+    saved = [path for path in files.rglob("*") if path.suffix == ".png"]
+    before = len(drift.requests)
+    options = ["--attachments", files, "--manifest", tmp_path / "manifest.json"]
+    result = verify_loaded(*options, input=as_lines(messages))
+    assert result.exit_code == 0, result.report
+    assert f"\nFiles of attachments: {len(saved):,} checked" in result.report
+    assert not [path for path in drift.requests[before:] if path.startswith("/attachments")]
+    before = len(drift.requests)
+    reuse = ["--reuse", tmp_path / "manifest.json"]
+    assert verify_loaded(*reuse, input=as_lines(messages)).exit_code == 0
+    assert requests_of(drift, before) == []
+
+
+def test_changed_file_is_found_without_drift(
+    extract: Extract, verify_loaded: VerifyLoaded, files: Path, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path, extract("messages", "attachments"), verify_loaded)
+    first, second, *_ = sorted(path for path in files.rglob("*") if path.suffix == ".png")
+    assert archive.check("--attachments", files).exit_code == 0
+    content = first.read_bytes()
+    first.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    second.unlink()
+    result = archive.check("--attachments", files)
+    assert result.exit_code == 1
+    assert "1 file missing, 1 file different" in result.report
+    assert "\nfile different: attachments [" in result.report
+    assert "\nCHANGED: see the files above." in result.report
+
+
+def test_changed_digest_of_a_file_is_found_in_its_record(
+    extract: Extract, verify_loaded: VerifyLoaded, files: Path, tmp_path: Path
+) -> None:
+    archive = Archive(tmp_path, extract("messages", "attachments"), verify_loaded)
+    assert files.is_dir()
+    records = [each for each in archive.messages if each["type"] == "RECORD"]
+    attachment = next(each for each in records if each["stream"] == "attachments")
+    attachment["record"]["sha256"] = "0" * 64
+    result = archive.check()
+    assert result.exit_code == 1
+    assert "\ndifferent: attachments [" in result.report
