@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import FatalSyncError
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
 from typing_extensions import override
 
@@ -289,11 +290,18 @@ class SourceReader:
             return None
         return StatusCounts(before, after, listed, self._count_updated_since(started_at))
 
+    @property
+    def _is_mapped(self) -> bool:
+        """Whether a stream map can exclude conversations."""
+        maps = self._tap.streams[ConversationsStream.name].stream_maps
+        return any(not isinstance(each, SameRecordTransform) for each in maps)
+
     def _fetch_counts(self) -> dict[str, int]:
         """Fetch Drift's counts by status; empty if not comparable with the listing."""
         if (
             "start_date" in self._tap.config
             or not Shard.from_config(self._tap.config).is_whole_account
+            or self._is_mapped
         ):
             return {}
         stats = ConversationStatsStream(self._tap, self._tap.client)

@@ -236,3 +236,13 @@ def test_outage_after_the_listing_ends_the_verification(
     assert verify(messages).exit_code == 1
     assert "/conversations/list failed for " in caplog.text
     assert len(drift.requests) - requests_before < 100
+
+
+def test_filter_of_a_stream_map_excludes_conversations(
+    config: dict[str, Any], extract: Extract, verify: Verify
+) -> None:
+    """Drift's counts include the excluded conversations."""
+    config["stream_maps"] = {"conversations": {"__filter__": "status == 'open'"}}
+    result = verify(extract("conversations", "messages"))
+    assert result.exit_code == 0, result.report
+    assert result.table["conversations"]["missing"] == 0
