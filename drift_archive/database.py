@@ -59,7 +59,9 @@ class Database:
         columns = _columns(schema["properties"])
         with self.transaction() as connection:
             if sa.inspect(connection).has_table(stream):
-                _add_columns(connection, stream, columns)
+                existing = _add_columns(connection, stream, columns)
+                if ADDITIONAL in existing:
+                    columns[ADDITIONAL] = sa.Text()
             else:
                 _create_table(connection, stream, columns, keys)
             pages_table.create_triggers(connection, stream, set(columns))
@@ -81,7 +83,7 @@ class StreamTable:
     Args:
         database: The database.
         stream: Name of the stream and of the table.
-        columns: Names of the schema's fields, and `ADDITIONAL`.
+        columns: Names of the schema's fields, and of `ADDITIONAL` if the table has it.
         keys: Names of the key properties; without any, every record is a new row.
     """
 
@@ -89,29 +91,39 @@ class StreamTable:
         self, database: Database, stream: str, columns: list[str], keys: Sequence[str]
     ) -> None:
         self._database = database
+        self._stream = stream
         self._columns = columns
+        self._keys = keys
         self._is_searchable = stream == "messages" and {"id", "body"} <= {*columns}
         self._upsert = _upsert_statement(stream, columns, keys)
 
     def write(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Insert or update rows in a transaction. A row that is the same is not updated."""
-        rows = [self._row(record) for record in records]
+        completed = [self._with_additional(record) for record in records]
         with self._database.transaction() as connection:
+            if ADDITIONAL not in self._columns and any(ADDITIONAL in each for each in completed):
+                self._add_additional(connection)
+            rows = [tuple(_stored(each.get(name)) for name in self._columns) for each in completed]
             connection.exec_driver_sql(self._upsert, rows)
             if self._is_searchable:
-                identifier, body = map(self._columns.index, ("id", "body"))
-                texts = [
-                    (row[identifier], plain_text(row[body]))
-                    for row in rows
-                    if isinstance(row[body], str)
-                ]
-                if texts:
-                    connection.exec_driver_sql(_INDEX_TEXT, texts)
+                self._index_texts(connection, rows)
 
-    def _row(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
-        *named, _ = self._columns
-        additional = {name: record[name] for name in record.keys() - {*named}}
-        return (*(_stored(record.get(name)) for name in named), _stored(additional or None))
+    def _with_additional(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        others = record.keys() - self._columns
+        return {**record, ADDITIONAL: {name: record[name] for name in others}} if others else record
+
+    def _add_additional(self, connection: sa.Connection) -> None:
+        _add_columns(connection, self._stream, {ADDITIONAL: sa.Text()})
+        self._columns.append(ADDITIONAL)
+        self._upsert = _upsert_statement(self._stream, self._columns, self._keys)
+
+    def _index_texts(self, connection: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        identifier, body = map(self._columns.index, ("id", "body"))
+        texts = [
+            (row[identifier], plain_text(row[body])) for row in rows if isinstance(row[body], str)
+        ]
+        if texts:
+            connection.exec_driver_sql(_INDEX_TEXT, texts)
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: object) -> None:
@@ -129,7 +141,7 @@ def _columns(properties: Mapping[str, Any]) -> dict[str, sa.types.TypeEngine[Any
     """
     columns: dict[str, sa.types.TypeEngine[Any]] = {}
     taken = set()
-    for name, definition in [*properties.items(), (ADDITIONAL, {})]:
+    for name, definition in properties.items():
         if name.lower() not in taken:
             columns[name] = _column_type(definition)
             taken.add(name.lower())
@@ -163,15 +175,15 @@ def _create_table(
 
 
 def _add_columns(
-    connection: sa.Connection,
-    stream: str,
-    columns: Mapping[str, sa.types.TypeEngine[Any]],
-) -> None:
+    connection: sa.Connection, stream: str, columns: Mapping[str, sa.types.TypeEngine[Any]]
+) -> set[str]:
+    """Add the columns that the table lacks; return those that it had, in lower case."""
     existing = {column["name"].lower() for column in sa.inspect(connection).get_columns(stream)}
     quote = connection.dialect.identifier_preparer.quote
     for name in [name for name in columns if name.lower() not in existing]:
         kind = columns[name].compile(connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {quote(stream)} ADD COLUMN {quote(name)} {kind}")
+    return existing
 
 
 def _upsert_statement(stream: str, columns: Sequence[str], keys: Sequence[str]) -> str:

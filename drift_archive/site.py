@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from drift_archive.attachments import Attachments
 from drift_archive.charts import draw_charts
-from drift_archive.conversations import Conversation, ConversationReader
+from drift_archive.conversations import Conversation, ConversationReader, Person
 from drift_archive.search_index import build_index
 from drift_archive.text import sanitize, visible
 from drift_archive.views import create_views
@@ -41,6 +42,8 @@ UNDATED = "undated"
 
 _PACKAGE = Path(__file__).parent
 _ASSETS = ("archive.css", "archive.js", "minisearch.js", "minisearch-LICENSE.txt")
+
+_FIRST_PROPERTIES = ("name", "email", "phone", "company", "title", "href", "referrer", "ip")
 
 # A page of a conversation that is known only from its messages has the time of the first one.
 _DATE_PAGES = """
@@ -265,6 +268,7 @@ class Site:
         environment = Environment(
             loader=PackageLoader("drift_archive"),
             autoescape=True,
+            auto_reload=False,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -273,12 +277,13 @@ class Site:
         environment.globals["version"] = version("tap-drift")
         environment.globals["link"] = self._attachments.link
         environment.filters |= {
-            "sanitize": sanitize,
+            "body": _body,
+            "person": _person,
+            "time": _time,
             "visible": lambda value: visible(str(value)),
-            "moment": format_moment,
             "duration": format_duration,
             "figure": lambda value: f"{value:,.0f}" if isinstance(value, int | float) else value,
-            "scalars": lambda values: {k: v for k, v in values.items() if _is_scalar(v)},
+            "scalars": _scalars,
         }
         environment.tests["color"] = _is_color
         return environment
@@ -366,8 +371,29 @@ def _count_column(column: str) -> str:
     )
 
 
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, str | int | float) and value != ""
+def _scalars(values: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return the properties of an object that are no objects or lists, the usual ones first."""
+    shown = [
+        (name, value)
+        for name, value in values.items()
+        if value != "" and isinstance(value, str | int | float)
+    ]
+    known = {name: place for place, name in enumerate(_FIRST_PROPERTIES)}
+    return sorted(shown, key=lambda pair: known.get(pair[0], len(known)))
+
+
+def _body(text: str | None) -> Markup:
+    clean = sanitize(text) if text else None
+    return Markup(f'<div class="body" dir="auto">{clean}</div>' if clean else "")  # noqa: S704 - sanitized
+
+
+def _person(person: Person) -> Markup:
+    return Markup(f"<bdi>{escape(visible(person.name))}</bdi>")  # noqa: S704 - escaped
+
+
+def _time(moment: str | None) -> Markup:
+    shown = escape(format_moment(moment))
+    return Markup(f'<time datetime="{escape(moment or "")}">{shown}</time>')  # noqa: S704 - escaped
 
 
 def _encode(value: object) -> str:

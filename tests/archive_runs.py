@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
-KEYS = {"transcripts": ["conversationId"], "failed_items": ["stream", "id"], "meetings": ["slug"]}
+KEYS = {
+    "attachments": ["messageId", "id"],
+    "transcripts": ["conversationId"],
+    "failed_items": ["stream", "id"],
+    "meetings": ["slug"],
+}
 AT = "2026-02-28T10:00:00.000+00:00"
 
 
@@ -28,8 +33,7 @@ class ArchiveRuns:
 
     def add(self, stream: str, *records: Mapping[str, Any]) -> None:
         """Add the SCHEMA message of the tap for a stream, and records."""
-        path = SCHEMAS / f"{stream}.json"
-        schema = json.loads(path.read_text()) if path.exists() else ATTACHMENTS
+        schema = json.loads((SCHEMAS / f"{stream}.json").read_text())
         self.add_messages(
             {
                 "type": "SCHEMA",
@@ -64,23 +68,6 @@ class ArchiveRuns:
         """Return the last argument of the call in a script of the list."""
         call = self.text(name)
         return json.loads(f"[{call[call.index('(') + 1 : call.rindex(')')]}]")[-1]
-
-
-# What the tap sends for saved attachments.
-ATTACHMENTS: dict[str, Any] = {
-    "properties": {
-        name: {
-            "type": [
-                "integer" if name in {"conversationId", "messageId", "id", "size"} else "string",
-                "null",
-            ]
-        }
-        for name in (
-            *("conversationId", "messageId", "id", "fileName", "mimeType", "url", "size"),
-            *("sha256", "path"),
-        )
-    }
-}
 
 
 def conversation(identifier: int = 1, **fields: Any) -> dict[str, Any]:

@@ -152,3 +152,32 @@ def test_github_workflow_loads_into_postgres(
         rows = database.execute("SELECT count(*) FROM drift.conversations").fetchone()
     assert rows == (len(drift.conversation_ids()),)
     assert list((project.parent / "state").iterdir())
+
+
+def test_leaving_drift_ends_with_a_verified_archive(drift: FakeDrift, tmp_path: Path) -> None:
+    """The commands of the page, without the installation and the browser."""
+    page = (ROOT / "docs" / "leaving-drift.md").read_text()
+    commands = [
+        line.strip() for line in re.findall(r"^ *(?:tap-drift|drift-\w+) .*$", page, re.MULTILINE)
+    ]
+    assert len(commands) == 4
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TAP_DRIFT_ACCESS_TOKEN": drift.token,
+        "TAP_DRIFT_API_URL": drift.url,
+        "TAP_DRIFT_ATTACHMENTS_PATH": "archive/attachments",
+    }
+    for command in commands:
+        subprocess.run(
+            ["/bin/sh", "-e", "-c", command],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            check=True,
+        )
+    archive = tmp_path / "archive"
+    assert json.loads((archive / "manifest.json").read_text())["verdict"] == "COMPLETE"
+    pages = list(archive.glob("conversations/*/*.html"))
+    assert len(pages) == len(drift.conversation_ids())
+    # SHA256SUMS has the hashes of the files beside it.
+    saved = set(archive.glob("attachments/*/*")) - set(archive.glob("attachments/*/SHA256SUMS"))
+    assert len(saved) == sum(page.read_text().count(' href="../../attachments/') for page in pages)

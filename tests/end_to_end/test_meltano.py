@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
+from contextlib import closing
 from datetime import datetime
 from hashlib import md5
 from pathlib import Path
@@ -34,12 +36,13 @@ MASK = {"messages": {"body": "md5(body) if body else None"}}
 
 @pytest.fixture(scope="module")
 def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Meltano:
-    """A project in which the tap and two loaders are installed."""
+    """A project in which the tap and three loaders are installed."""
     project = copy_project(tmp_path_factory.mktemp("meltano") / "project")
     python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
     environment = {"MELTANO_ENVIRONMENT": "sandbox", "TARGET_DUCKDB__PYTHON": python}
     meltano = Meltano(project, environment)
-    meltano("install", "tap-drift", "target-duckdb", "target-jsonl")
+    loaders = ("target-drift-archive", "target-duckdb", "target-jsonl")
+    meltano("install", "tap-drift", *loaders)
     return meltano
 
 
@@ -96,6 +99,26 @@ def test_second_meltano_run_loads_the_changes(drift: FakeDrift, meltano: Meltano
     assert meltano.query(
         "SELECT DISTINCT createdat FROM drift.messages ORDER BY 1 DESC LIMIT 1"
     ) == [(datetime(2026, 8, 29, 10, 40),)]
+
+
+def test_meltano_run_makes_an_archive(drift: FakeDrift, meltano: Meltano, tmp_path: Path) -> None:
+    """All attachments are saved where their pages link to them."""
+    archive = tmp_path / "archive"
+    streams = ("conversations", "messages", "attachments")
+    meltano(
+        *("run", "tap-drift", "target-drift-archive"),
+        TAP_DRIFT__SELECT=json.dumps([f"{stream}.*" for stream in streams]),
+        TAP_DRIFT_ATTACHMENTS_PATH=str(archive / "attachments"),
+        TARGET_DRIFT_ARCHIVE_ARCHIVE_PATH=str(archive),
+    )
+    with closing(sqlite3.connect(archive / "drift.sqlite")) as database:
+        [(messages, files)] = database.execute(
+            "SELECT (SELECT count(*) FROM messages), (SELECT count(path) FROM attachments)"
+        )
+    assert messages == len(drift.source_rows("messages"))
+    pages = [page.read_text() for page in archive.glob("conversations/*/*.html")]
+    assert len(pages) == len(drift.conversation_ids())
+    assert sum(page.count('href="../../attachments/') for page in pages) == files > 0
 
 
 def loaded_bodies(meltano: Meltano) -> set[str | None]:

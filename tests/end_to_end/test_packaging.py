@@ -40,6 +40,23 @@ def test_built_package_discovers_all_streams(kind: str, uv: str, tmp_path: Path)
     assert found == {schema.stem: json.loads(schema.read_text()) for schema in schemas}
 
 
+def test_archive_without_its_extra_names_the_extra(uv: str, tmp_path: Path) -> None:
+    """The tap's own installation has none of the packages that only the archive needs."""
+    run = subprocess.run(
+        [
+            *(uv, "run", "--no-project", "--isolated", "--python", sys.executable),
+            *("--with", str(ROOT), "target-drift-archive"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "pip install 'tap-drift[archive]'" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_image_installation_prints_airbyte_spec(uv: str, tmp_path: Path) -> None:
     """Run the steps of the Dockerfile with the files that it copies."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
