@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import FatalSyncError
 
 from tap_drift.schemas import SCHEMAS
-from tap_drift.streams.open_objects import OTHER_MEMBERS
 from tap_drift.timestamps import format_timestamp, parse_timestamp
 from tap_drift.verify.canonical import Value, canonical, converter
 from tap_drift.verify.fields import METADATA_PREFIX, OTHERS
@@ -30,6 +29,10 @@ _FLATTENED = "__"
 """Separator of the names in a column of a flattened object: `author__id`."""
 
 Path = tuple[str, ...]
+
+_OTHERS = {"additional", "othermembers"}
+"""Simplified names of columns with all members beyond the schema, as JSON text: `_additional` of
+`target-drift-archive`, and `otherMembers` of flattened objects."""
 
 
 def simplified(name: str) -> str:
@@ -106,7 +109,8 @@ class ColumnMap:
             for name in path[:-1]:
                 parent = parent.setdefault(name, {})
             if path[-1] == OTHERS:
-                parent.update(convert(value))
+                others = convert(value)
+                parent.update(others if isinstance(others, dict) else {column: others})
             else:
                 parent[path[-1]] = convert(value) if len(path) > 1 else value
         return record
@@ -151,7 +155,7 @@ class TableLoader:
         if found.unmatched and not has_others:
             self._extraction.unmatched_columns[self._stream] = found.unmatched
         self._store.fields[self._stream].restrict(
-            shape, has_others=has_others and bool(found.unmatched)
+            shape, has_others=OTHERS in shape or (has_others and bool(found.unmatched))
         )
         return found
 
@@ -192,6 +196,6 @@ def _find(column: str, schema: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]
         if simplified(name) == simplified(first):
             path, member = _find(rest, kind)
             return ((name, *path), member) if path else ((), {})
-    if properties and simplified(column) == simplified(OTHER_MEMBERS):
+    if properties and simplified(column) in _OTHERS:
         return (OTHERS,), {"type": "object"}
     return (), {}

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
@@ -10,6 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from fake_drift import FakeDrift
+from runs import catalog, sync
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.verify.command import main
@@ -122,3 +127,26 @@ def test_jsonl_with_two_runs_is_complete(
     lines = (folder / "messages.jsonl").read_text()
     (folder / "messages.jsonl").write_text(lines.replace("<p>And?</p>", "<p>And!</p>"))
     assert verify("--folder", str(folder)).rows() == NOTHING | {"messages": [0, 0, 1]}
+
+
+def test_archive_is_verified_with_its_files(
+    drift: FakeDrift, tmp_path: Path, verify: Callable[..., Result]
+) -> None:
+    files, manifest = tmp_path / "files", tmp_path / "manifest.json"
+    settings = {"access_token": drift.token, "api_url": drift.url, "attachments_path": str(files)}
+    messages = sync(settings, None, catalog(*STREAMS, "attachments")).all
+    lines = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    (tmp_path / "target.json").write_text(json.dumps({"archive_path": str(tmp_path / "archive")}))
+    command = [sys.executable, "-m", "drift_archive", "--config", str(tmp_path / "target.json")]
+    subprocess.run(command, input=lines, check=True)
+    options = ("--database", f"sqlite:///{tmp_path}/archive/drift.sqlite")
+    loaded = verify(*options, "--attachments", str(files), "--manifest", str(manifest))
+    assert loaded.exit_code == 0, loaded.report
+    with closing(sqlite3.connect(tmp_path / "archive/drift.sqlite")) as database, database:
+        database.execute(
+            "UPDATE messages SET body = body || '.' "
+            "WHERE id = (SELECT min(id) FROM messages WHERE body <> '')"
+        )
+    result = CliRunner().invoke(main, ["--against", str(manifest), *options])
+    assert result.exit_code == 1
+    assert "CHANGED: records that differ from the manifest: 1." in result.stdout

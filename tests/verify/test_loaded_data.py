@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fake_drift import FakeDrift
     from verify.conftest import Extract, Messages, VerifyLoaded
 
 Row = dict[str, Any]
@@ -115,6 +116,20 @@ def test_missing_and_added_columns_are_named(
     assert "conversations: columns not compared, because Drift has no such fields: region" in (
         result.report
     )
+
+
+def test_fields_beyond_the_schema_in_one_column_are_compared(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    for conversation in drift.account.conversations:
+        conversation["mood"] = "calm"
+    rows = rows_by_stream(extract("conversations"))
+    for number, row in enumerate(rows["conversations"]):
+        others = {"mood": row.pop("mood")} if number else {"mood": row.pop("mood") + "er"}
+        row["_additional"] = json.dumps(others)
+    result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
+    assert result.differences("conversations") == {"different": 1}
+    assert "different in other fields (1)" in result.report
 
 
 def test_table_without_key_column_is_an_error(
