@@ -214,7 +214,7 @@ class Site:
 
     def _write_list(self, connection: sa.Connection, shard: str) -> None:
         """Write the rows of a part of the list, and its search index; delete them without rows."""
-        files = [f"list/{shard}.js", f"search/{shard}.js"]
+        files = (f"list/{shard}.js", f"search/{shard}.js")
         rows = connection.exec_driver_sql(
             "SELECT conversationId, entry FROM archive_pages WHERE shard = ? "
             "ORDER BY createdAt DESC, conversationId DESC",
@@ -227,10 +227,10 @@ class Site:
             return
         entries = [msgspec.json.decode(entry) for _, entry in rows]
         texts = _search_texts(connection, [identifier for identifier, _ in rows], entries)
-        for file, name, content in zip(
-            files, ("addList", "addSearch"), (entries, build_index(texts)), strict=True
-        ):
-            self._write_file(file, f"archive.{name}({_encode(shard)},{_encode(content)})\n")
+        # Browsers read JSON in a string in less time than an object.
+        index = _script_string(_encode(build_index(texts)))
+        self._write_file(files[0], f"archive.addList({_encode(shard)},{_encode(entries)})\n")
+        self._write_file(files[1], f"archive.addSearch({_encode(shard)},JSON.parse({index}))\n")
 
     def _write_start_page(self, connection: sa.Connection) -> None:
         summary = _encode(self._summary(connection))
@@ -394,6 +394,11 @@ def _person(person: Person) -> Markup:
 def _time(moment: str | None) -> Markup:
     shown = escape(format_moment(moment))
     return Markup(f'<time datetime="{escape(moment or "")}">{shown}</time>')  # noqa: S704 - escaped
+
+
+def _script_string(text: str) -> str:
+    """Return a text without line breaks as a string in JavaScript."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _encode(value: object) -> str:

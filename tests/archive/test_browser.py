@@ -31,6 +31,7 @@ HOSTILE = [
     '<style>body { display: none }</style><p style="position:fixed;inset:0">x</p>',
     '<form action="https://evil.example/"><button id="bait-button">bait</button></form>',
     "\u202edesrever",
+    "\x01quoted\\'\u2028",
 ]
 HOSTILE_NAME = f'</script><script>{_ALERT}</script>"\'><img src=x onerror="{_ALERT}">\u202egnp.exe'
 
