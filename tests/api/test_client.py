@@ -109,7 +109,7 @@ def test_requests_are_counted_for_each_stream(
         message_writer=CapturedMessages(),
     )
     tap.sync_all()
-    assert tap.client.request_counts == Counter(conversations=4, users=1)
+    assert tap.client.request_counts == Counter(conversations=3, users=2)
     assert len(clock.slept) == 1
 
 

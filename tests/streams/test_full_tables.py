@@ -249,7 +249,7 @@ def set_meetings(drift: FakeDrift, start_times: list[int], *, includes_end: bool
         (100, 86_400_000, 25),
         (1000, 86_400_000, 25),
         (1001, 86_400_000, 25),
-        (5432, 3_600_000, 60),
+        (2345, 3_600_000, 40),
         (1500, 1, 90),
     ],
 )
@@ -263,7 +263,7 @@ def test_every_meeting_is_emitted_once_at_any_density(
 
 
 @pytest.mark.parametrize("includes_end", [True, False])
-@pytest.mark.parametrize("count", [1500, 2048, 3001])
+@pytest.mark.parametrize("count", [1500, 2048, 2501])
 def test_windows_lose_no_meeting_at_their_ends(
     count: int,
     includes_end: bool,  # noqa: FBT001 - both that Drift can do
