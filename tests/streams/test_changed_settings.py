@@ -122,6 +122,7 @@ def test_run_after_the_wider_one_reads_nothing_again(
 ) -> None:
     state = sync(settings | {"statuses": ["open"]}).state()
     state = sync(settings, state).state()
+    caplog.clear()
     caplog.set_level("INFO")
     assert sync(settings, state).record_ids() == tiny.conversation_ids()[:1]
     assert "more than the state" not in caplog.text
