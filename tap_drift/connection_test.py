@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tap_drift.api.client import DriftClient
     from tap_drift.api.responses import Row
     from tap_drift.streams.base import DriftStream
-    from tap_drift.streams.per_conversation import Item
+    from tap_drift.streams.items import Item
 
 
 _MAX_ITEMS = 3

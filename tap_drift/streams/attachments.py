@@ -15,7 +15,7 @@ from tap_drift.api.client import RequestContext
 from tap_drift.api.responses import Page
 from tap_drift.exceptions import ItemFailedError, ItemNotFoundError
 from tap_drift.streams.conversation_children import MessagesStream, attachments_of
-from tap_drift.streams.per_conversation import FetchResult
+from tap_drift.streams.items import FetchResult
 from tap_drift.sync.attachment_store import AttachmentStore, safe_name
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
     from tap_drift.api.responses import Row
+    from tap_drift.streams.items import Item
     from tap_drift.streams.outages import OutageCheck
-    from tap_drift.streams.per_conversation import Item
     from tap_drift.sync.attachment_store import StoredFile
     from tap_drift.sync.fetch_queue import FetchQueue
 

@@ -15,7 +15,8 @@ from tap_drift.api.responses import parse_object
 from tap_drift.exceptions import ItemFailedError
 from tap_drift.logs import counted
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.per_conversation import FetchResult, Item, PerConversationStream
+from tap_drift.streams.items import FetchResult, Item
+from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.dedupe import DiskBackedSet
 from tap_drift.sync.plan import WalkPlanner
 from tap_drift.sync.shards import BY_CONTACT
@@ -87,12 +88,7 @@ class ContactsStream(PerConversationStream):
 
     @override
     def requests_before_listing(self) -> list[dict[str, Any]]:
-        owners: list[dict[str, Any]] = []
-        for contact in self._of_meetings:
-            if self._is_wanted(contact):
-                owners.append({"id": contact})
-                self._submit(owners[-1], self.item(contact))
-        return owners
+        return self._submit_items(filter(self._is_wanted, self._of_meetings))
 
     def fetch_authors(self, contacts: Iterable[int]) -> list[tuple[Item, Future[FetchResult]]]:
         """Request the contacts that are authors of messages, in a worker thread.

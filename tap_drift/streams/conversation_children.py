@@ -11,7 +11,8 @@ from typing_extensions import override
 from tap_drift.api.responses import parse_messages, parse_object, parse_text
 from tap_drift.streams.contacts import ContactsStream
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.per_conversation import FetchResult, Item, PerConversationStream
+from tap_drift.streams.items import FetchResult, Item
+from tap_drift.streams.per_conversation import PerConversationStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

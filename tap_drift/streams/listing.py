@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from tap_drift.api.responses import Page, Row
     from tap_drift.streams.base import DriftStream
-    from tap_drift.streams.per_conversation import FetchResult, PerConversationStream
+    from tap_drift.streams.items import FetchResult
+    from tap_drift.streams.per_conversation import PerConversationStream
     from tap_drift.sync.checkpoints import Checkpoint
     from tap_drift.sync.shared_walk import SharedWalk
 

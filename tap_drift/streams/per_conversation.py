@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -17,77 +15,34 @@ from typing_extensions import override
 
 from tap_drift.api.retry import is_transient_status, item_wait_times
 from tap_drift.exceptions import (
-    TOKEN_REFUSED,
     EndlessPaginationError,
-    InvalidRecordError,
     ItemFailedError,
     ItemNotFoundError,
     RequestRefusedError,
-    RetriesExhaustedError,
     is_output_error,
 )
 from tap_drift.streams.base import DriftStream
-from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems, requested_again
+from tap_drift.streams.item_counts import MAX_FAILED_FIRST, MAX_NAMED, ItemCounts
+from tap_drift.streams.items import FetchResult, send_for_item
+from tap_drift.sync.failed_items import MAX_ITEMS, FailedItem, FailedItems
 from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Record
 
     from tap_drift.api.client import DriftClient
     from tap_drift.api.responses import Row
+    from tap_drift.streams.items import Item
     from tap_drift.streams.outages import OutageCheck
     from tap_drift.sync.fetch_queue import FetchQueue
 
 T = TypeVar("T")
 
-_MAX_NAMED = 20
-"""Number of missing or failed items that are named in the log."""
-
-_MAX_FAILED_FIRST = 20
-"""If so many items have failed, and none has ever succeeded, the stream fails."""
-
 _MAX_PAGES, _MAX_BYTES = 2000, 32 << 20
 """Number of pages of one item, and their size: with more, the item has failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchResult:
-    """The records of one conversation or contact."""
-
-    records: list[Record]
-    read_at: datetime
-    size: int
-    """Size of the responses in bytes."""
-
-    attachments: list[Row] = field(default_factory=list)
-    """The attachments of messages, for the stream `attachments`."""
-
-    authors: set[int] = field(default_factory=set)
-    """The contacts that are authors of messages."""
-
-    contacts: list[tuple[Item, Future[FetchResult]]] = field(default_factory=list)
-    """The requests for `authors`."""
-
-    missing: list[str] = field(default_factory=list)
-    """Paths of the item's parts that were answered 404 or 410."""
-
-    failure: ItemFailedError | None = None
-    """Why some of the item's parts could not be read; its other records are in `records`."""
-
-    is_proof: bool = True
-    """Whether the requests show that token and path are right."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A conversation or contact that a stream requests."""
-
-    id: int
-    context: dict[str, Any]
-    """Values for the placeholders in the path."""
 
 
 class PerConversationStream(DriftStream):
@@ -108,16 +63,9 @@ class PerConversationStream(DriftStream):
         """Items that had failed, and were read in this run, or found to be deleted."""
         self.outages: OutageCheck | None = None
         """Tells an outage from the failure of an item."""
-        self._requested = 0
-        self._succeeded = 0
-        self._missing = 0
-        self._missing_paths: list[str] = []
-        self._failed = 0
         self.unnamed_failures = 0
         """Number of items that failed, but have no id to request them by again."""
-        self._refusal: ItemFailedError | None = None
-        """The first item for which the token was refused."""
-        self._has_succeeded_before = False
+        self._counts = ItemCounts()
         self._to_retry: dict[int, FailedItem] = {}
         self._queue: FetchQueue[FetchResult] | None = None
         # By the identity of the parent's record: a conversation that moves while the listing is
@@ -154,7 +102,7 @@ class PerConversationStream(DriftStream):
         self.outages = outages
         # A state is held back until an item has succeeded.
         progress = {"resume", "replication_key_value"}
-        self._has_succeeded_before = bool(progress & {*self.stream_state})
+        self._counts.has_succeeded_before = bool(progress & {*self.stream_state})
         self._to_retry = {item.id: item for item in self.failed_items}
         if Shard.from_state(self.stream_state).is_whole_account:
             self._leave_items_to_other_shards()
@@ -188,12 +136,7 @@ class PerConversationStream(DriftStream):
         Returns:
             What `write` takes for each of them.
         """
-        owners: list[dict[str, Any]] = []
-        for item_id in [*self._to_retry]:
-            if self.failure is None:
-                owners.append({"id": item_id})
-                self._submit(owners[-1], self.item(item_id))
-        return owners
+        return self._submit_items(each for each in [*self._to_retry] if self.failure is None)
 
     def write(self, record: Record) -> None:
         """Write what was requested for a record of the parent."""
@@ -232,13 +175,13 @@ class PerConversationStream(DriftStream):
             FatalAPIError: If the failure is not the item's.
         """
         try:
-            return _send(request, path)
+            return send_for_item(request, path)
         except ItemFailedError as error:
             failure = error
         # Outside of the handler: the messages of errors name the first error of a chain.
         if self.outages is None or self.outages.is_items_fault(failure.since):
             raise failure
-        return _send(request, path)
+        return send_for_item(request, path)
 
     def submitted(self, record: Record) -> Future[FetchResult] | None:
         """Return the request that was submitted for a record of the parent."""
@@ -253,32 +196,14 @@ class PerConversationStream(DriftStream):
         """Cancel requests, and log the counts."""
         self.cancelled.set()
         self._counter.exit()
-        if self._missing:
-            self.log(
-                "%s: %s of %s not found (404 or 410), skipped: %s%s",
-                self.name,
-                f"{self._missing:,}",
-                f"{self._requested:,}",
-                ", ".join(self._missing_paths),
-                " and others" if self._missing > _MAX_NAMED else "",
-                level=logging.WARNING,
-            )
-        if self._failed:
-            self.log(
-                "%s: %s of %s failed%s. %s",
-                self.name,
-                f"{self._failed:,}",
-                f"{self._requested:,}",
-                f"; the first {_MAX_NAMED} are named above" if self._failed > _MAX_NAMED else "",
-                requested_again(self._failed),
-                level=logging.WARNING,
-            )
+        for line in self._counts.summary(self.name):
+            self.log(line, level=logging.WARNING)
 
     @property
     @override
     def holds_back_state(self) -> bool:
         """Whether no item has succeeded so far."""
-        return self._succeeded == 0 < self._missing + self._failed
+        return self._counts.none_succeeded
 
     @override
     def check_result(self) -> None:
@@ -288,12 +213,13 @@ class PerConversationStream(DriftStream):
         """
         if self.failure is not None or not self.holds_back_state:
             return
-        if self._refusal and not self._has_succeeded_before:
-            self._fail_as_refused(str(self._refusal), self._refusal.status)
-        elif self._missing >= _MAX_FAILED_FIRST:
+        counts = self._counts
+        if counts.refusal and not counts.has_succeeded_before:
+            self._fail_as_refused(str(counts.refusal), counts.refusal.status)
+        elif counts.missing >= MAX_FAILED_FIRST:
             self._fail_as_refused(
-                f"All {self._missing:,} requests for `{self.name}` were answered 404 or 410 "
-                f"({self._missing_paths[0]} first): check `api_url`, and whether the token may "
+                f"All {counts.missing:,} requests for `{self.name}` were answered 404 or 410 "
+                f"({counts.missing_paths[0]} first): check `api_url`, and whether the token may "
                 f"read them (scope `{self.scope}`).",
                 HTTPStatus.NOT_FOUND,
             )
@@ -307,6 +233,14 @@ class PerConversationStream(DriftStream):
             if not self.shard.contains(item_id):
                 self.failed_items.resolve(item_id)
                 del self._to_retry[item_id]
+
+    def _submit_items(self, ids: Iterable[int]) -> list[dict[str, Any]]:
+        """Submit items that are not those of a listed record; return what `write` takes."""
+        owners: list[dict[str, Any]] = []
+        for item_id in ids:
+            owners.append({"id": item_id})
+            self._submit(owners[-1], self.item(item_id))
+        return owners
 
     def _submit(self, record: Record, item: Item) -> None:
         if self._queue:
@@ -350,21 +284,21 @@ class PerConversationStream(DriftStream):
         return records
 
     def _write_result(self, item: Item | None, future: Future[FetchResult]) -> None:
-        self._requested += 1
+        self._counts.requested += 1
         try:
             result = future.result()
             self._read_at = result.read_at
             for record in result.records:
                 self._write_record_message(record)
             for path in result.missing:
-                self._record_missing(path)
+                self._counts.add_missing(path)
             self.on_written(result)
             if result.failure is not None:
                 raise result.failure
-            self._succeeded += result.is_proof
+            self._counts.succeeded += result.is_proof
             self._resolve(item)
         except ItemNotFoundError as error:
-            self._record_missing(error.path)
+            self._counts.add_missing(error.path)
             self._resolve(item)
         except ItemFailedError as error:
             self._record_failure(item, error)
@@ -378,10 +312,8 @@ class PerConversationStream(DriftStream):
             self.resolved[item.id] = resolved
 
     def _record_failure(self, item: Item | None, error: ItemFailedError) -> None:
-        self._failed += 1
-        if error.status in TOKEN_REFUSED:
-            self._refusal = self._refusal or error
-        if self._failed <= _MAX_NAMED:
+        self._counts.add_failure(error)
+        if self._counts.failed <= MAX_NAMED:
             self.log("%s: failed item: %s", self.name, error, level=logging.WARNING)
         listed = self.failed_items
         is_listed = item is not None and item.id in listed
@@ -393,10 +325,10 @@ class PerConversationStream(DriftStream):
             listed.add(item.id, str(error), error.status)
         else:
             self.unnamed_failures += 1
-        if self._has_failed_from_the_start():
-            count = self._failed + self._missing
+        if self._counts.have_failed_from_the_start:
             self._fail_as_refused(
-                f"Its first {count} requests failed; the last: {error}", error.status
+                f"Its first {self._counts.unsuccessful} requests failed; the last: {error}",
+                error.status,
             )
 
     def _fail_as_refused(self, message: str, status: int | None) -> None:
@@ -404,30 +336,3 @@ class PerConversationStream(DriftStream):
             self.fail(FatalAPIError(message))
         else:
             self.fail(RequestRefusedError(message, str(self.path), status))
-
-    def _record_missing(self, path: str) -> None:
-        self._missing += 1
-        if self._missing <= _MAX_NAMED:
-            self._missing_paths.append(path)
-
-    def _has_failed_from_the_start(self) -> bool:
-        """Return whether token or path are probably wrong: the first items have all failed."""
-        if self._has_succeeded_before or self._succeeded:
-            return False
-        return self._failed + self._missing >= _MAX_FAILED_FIRST
-
-
-def _send(request: Callable[[], T], path: str) -> T:
-    started = time.monotonic()
-    try:
-        return request()
-    except RequestRefusedError as error:
-        if error.is_not_found:
-            raise ItemNotFoundError(error.path) from None
-        raise ItemFailedError(str(error), error.status, since=started) from None
-    except RetriesExhaustedError as error:
-        raise ItemFailedError(str(error), error.status, since=error.failed_before) from None
-    except EndlessPaginationError as error:
-        raise ItemFailedError(str(error)) from None
-    except InvalidRecordError as error:
-        raise ItemFailedError(f"{path}: {error}") from None

@@ -91,7 +91,7 @@ class RecordConverter:
                         self._warn_of_type(name)
 
     def complete(self, rows: list[Row]) -> None:
-        """Add null for declared fields that Drift leaves out; warn of values of another type.
+        """Add null for declared fields that Drift omits; warn of values of another type.
 
         Stream maps and targets need each declared field in each record.
         """
