@@ -18,6 +18,7 @@ from fake_drift import FakeDrift, FakeDriftHandler
 from fake_target import FakeTarget
 from faults import answer, answer_normally, page
 from runs import CapturedMessages, catalog, sync, sync_failing
+from seeds import positions
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.sync.writer import MessageWriter
@@ -121,10 +122,7 @@ def config(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"page_size": PAGE_SIZE, "lookback_seconds": 0}
 
 
-@pytest.mark.parametrize(
-    "request_number",
-    [1, 2, 12, 25],
-)
+@pytest.mark.parametrize("request_number", positions([1, 12], [1, 2, 12, 25]))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_the_run_with_a_state_to_resume_from(
     number: signal.Signals,
@@ -341,7 +339,7 @@ SIGNALS = [
 ]
 
 
-@pytest.mark.parametrize("request_number", [1, 2, 9, 40, 90])
+@pytest.mark.parametrize("request_number", positions([2, 40], [1, 2, 9, 40, 90]))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_signal_at_any_request_loses_no_row(
     number: signal.Signals, request_number: int, forty: FakeDrift, tmp_path: Path
@@ -395,7 +393,7 @@ def test_signal_does_not_wait_for_a_retry(
     check_next_run(forty, lines, number)
 
 
-@pytest.mark.parametrize("line_count", [1, 2, 60, 250])
+@pytest.mark.parametrize("line_count", positions([1, 60], [1, 2, 60, 250]))
 def test_dead_target_loses_no_committed_row(
     line_count: int, forty: FakeDrift, tmp_path: Path
 ) -> None:
