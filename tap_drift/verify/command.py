@@ -265,7 +265,7 @@ def _check_modes(options: dict[str, Any]) -> None:
     modes = ("manifest", "sample", "reuse")
     for name in modes if options["against"] else ():
         if options[name]:
-            raise click.UsageError(f"--against asks nothing of Drift: it excludes --{name}.")
+            raise click.UsageError(f"--against sends no request to Drift: it excludes --{name}.")
     if options["sample"] and options["reuse"]:
         raise click.UsageError("--sample and --reuse exclude each other.")
     if options["seed"] is not None and not options["sample"]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tap_drift.verify.compare import StreamResult
     from tap_drift.verify.extraction import Extraction
     from tap_drift.verify.sample import Sample
-    from tap_drift.verify.source_reader import StatusCounts
+    from tap_drift.verify.status_counts import StatusCounts
     from tap_drift.verify.store import Store
 
 _KINDS = (

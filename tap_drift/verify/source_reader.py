@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk.configuration._dict_config import parse_environment_config
-from singer_sdk.exceptions import FatalSyncError
-from singer_sdk.mapper import SameRecordTransform
-from singer_sdk.singerlib.encoding.simple import Message, RecordMessage
-from typing_extensions import override
 
-from tap_drift.exceptions import (
-    ItemFailedError,
-    ItemNotFoundError,
-    RequestRefusedError,
-    StreamsFailedError,
-)
+from tap_drift.exceptions import StreamsFailedError
 from tap_drift.settings import SETTINGS
 from tap_drift.streams.contacts import ContactsStream
 from tap_drift.streams.conversation_children import (
@@ -30,24 +18,19 @@ from tap_drift.streams.conversation_children import (
     ConversationDetailsStream,
 )
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.outages import OutageCheck
 from tap_drift.streams.per_conversation import PerConversationStream
-from tap_drift.streams.stats import ConversationStatsStream
-from tap_drift.sync.new_rows import MAX_PAGES_WITHOUT_NEW_ROWS, NewRowsCheck
-from tap_drift.sync.shards import Shard
-from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
 from tap_drift.timestamps import format_timestamp
+from tap_drift.verify.item_reader import ItemReader
+from tap_drift.verify.recorder import Recorder
+from tap_drift.verify.status_counts import StatusCounter, StatusCounts
 from tap_drift.verify.store import Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from singer_sdk.helpers.types import Record
-
+    from tap_drift.verify.item_reader import Request
     from tap_drift.verify.store import Store
-
-logger = logging.getLogger("drift-verify")
 
 # Conversations of extracted records that the listing did not return.
 _UNLISTED_CONVERSATIONS = """
@@ -66,8 +49,7 @@ SELECT key FROM (
 ) WHERE key NOT IN (SELECT key FROM reference WHERE side = 1 AND stream = 'contacts')
 """
 
-
-_LEFT_OUT = {
+_IGNORED_SETTINGS = {
     "attachments_path",  # the tap would download all files again
     "batch_config",  # the tap would write its records to files instead of the recorder
     "flattening_enabled",  # columns of flattened objects are compared with the objects
@@ -75,71 +57,11 @@ _LEFT_OUT = {
 }
 """Settings that are not used to read Drift."""
 
-
 _CONTACT_OF = """
 SELECT contact_id FROM record
 WHERE side = 1 AND stream = 'conversations' AND key = :key AND contact_id IS NOT NULL
 """
 _CONVERSATIONS_PER_BATCH = 100
-
-_MAX_FAILED_FIRST = 20
-"""If so many single requests of a stream fail, and none has succeeded, it is given up."""
-
-_Request: TypeAlias = tuple[type[PerConversationStream], str, dict[str, int]]
-"""A kind of stream, the name under which its records are stored, and what is requested."""
-
-
-class Recorder(MessageWriter):
-    """Adds records to a store instead of writing messages."""
-
-    def __init__(self, store: Store, on_progress: Callable[[int], None]) -> None:
-        super().__init__()
-        self._store = store
-        self._on_progress = on_progress
-        self._records = 0
-
-    @override
-    def write_record(
-        self, stream: str, record: Record, version: int | None, read_at: datetime | None
-    ) -> None:
-        self._store.add(Side.SOURCE, stream, record, None)
-        self._records += 1
-        self._on_progress(self._records)
-
-    @override
-    def write_message(self, message: Message) -> None:
-        if isinstance(message, RecordMessage):
-            self.write_record(message.stream, message.record, None, None)
-
-    @override
-    def flush(self) -> None:
-        pass
-
-
-class StatusCounts(NamedTuple):
-    """Conversations by status: as Drift's stats count them and as its listing returns them."""
-
-    counted_before: dict[str, int]
-    """Drift's stats before the listing was read."""
-
-    counted_after: dict[str, int]
-    """Drift's stats after the listing was read."""
-
-    listed: dict[str, int]
-
-    updated: int
-    """Number of conversations updated in the meantime."""
-
-    def mismatches(self) -> list[str]:
-        """List the statuses whose counts differ by more than `updated` explains.
-
-        A conversation that is updated in the meantime may be in either count, or in both.
-        """
-        return [status for status in self.counted_before if not self._matches(status)]
-
-    def _matches(self, status: str) -> bool:
-        low, high = sorted((self.counted_before[status], self.counted_after.get(status, 0)))
-        return low - self.updated <= self.listed.get(status, 0) <= high + self.updated
 
 
 class SourceReader:
@@ -158,22 +80,20 @@ class SourceReader:
     ) -> None:
         if env:
             config = config | _settings_in_environment()
-        config = {name: value for name, value in config.items() if name not in _LEFT_OUT}
+        config = {name: value for name, value in config.items() if name not in _IGNORED_SETTINGS}
         self._tap = TapDrift(
             config=config, parse_env_config=False, message_writer=Recorder(store, on_progress)
         )
         self._store = store
-        self._probe_streams: dict[type[PerConversationStream], PerConversationStream] = {}
-        self._unread_probes: Counter[str] = Counter()
-        self._refused_probes: list[dict[str, Any]] = []
-        self._answered: set[str] = set()
-        self._probe_lock = threading.Lock()
-        self._outages = OutageCheck(ConversationsStream(self._tap, self._tap.client))
-        self.failed_streams: set[str] = set()
-        """Names of the streams that could not be read."""
-
+        self._items = ItemReader(self._tap, store)
+        self._counter = StatusCounter(self._tap)
         settings = self._tap.config
         store.is_filtered = bool(settings.get("statuses") or settings.get("start_date"))
+
+    @property
+    def failed_streams(self) -> set[str]:
+        """Names of the streams that could not be read."""
+        return self._items.failed_streams
 
     @property
     def lookback(self) -> timedelta:
@@ -184,7 +104,7 @@ class SourceReader:
     def unread_items(self) -> dict[str, int]:
         """The number of items that could not be read, for each stream that has some."""
         streams = self._tap.drift_streams
-        counts = self._unread_probes + Counter(
+        counts = self._items.unread + Counter(
             {
                 stream.name: len(stream.failed_items) + stream.unnamed_failures
                 for stream in streams
@@ -225,7 +145,7 @@ class SourceReader:
                     }
                     for item in stream.failed_items
                 ]
-        return found + self._refused_probes
+        return found + self._items.refusals
 
     def read(
         self,
@@ -274,7 +194,7 @@ class SourceReader:
             self._tap.sync_all()
         except StreamsFailedError:
             streams = self._tap.drift_streams
-            self.failed_streams = {each.name for each in streams if each.failure}
+            self._items.failed_streams.update(each.name for each in streams if each.failure)
             selected = {each.name for each in streams if each.selected}
             is_all = self.failed_streams >= selected
             if is_all or ConversationsStream.name in self.failed_streams:
@@ -282,54 +202,14 @@ class SourceReader:
 
     def _sync_and_count(self) -> StatusCounts | None:
         started_at = datetime.now(UTC)
-        before = self._fetch_counts()
+        before = self._counter.fetch()
         self._sync()
-        after = self._fetch_counts()
+        after = self._counter.fetch()
         listed = self._store.count_by_status(Side.SOURCE)
         if not before:
             return None
-        return StatusCounts(before, after, listed, self._count_updated_since(started_at))
-
-    @property
-    def _is_mapped(self) -> bool:
-        """Whether a stream map can exclude conversations."""
-        maps = self._tap.streams[ConversationsStream.name].stream_maps
-        return any(not isinstance(each, SameRecordTransform) for each in maps)
-
-    def _fetch_counts(self) -> dict[str, int]:
-        """Fetch Drift's counts by status; empty if not comparable with the listing."""
-        if (
-            "start_date" in self._tap.config
-            or not Shard.from_config(self._tap.config).is_whole_account
-            or self._is_mapped
-        ):
-            return {}
-        stats = ConversationStatsStream(self._tap, self._tap.client)
-        try:
-            records = list(stats.get_records(None))
-        except RequestRefusedError:
-            return {}  # a refused token makes the listing fail as well, which is reported
-        except FatalSyncError as error:
-            logger.warning("Could not read Drift's conversation counts: %s", error)
-            return {}
-        counts = {record["status"].lower(): record["conversationCount"] for record in records}
-        wanted = self._tap.config.get("statuses") or counts
-        return {status: count for status, count in counts.items() if status in wanted}
-
-    def _count_updated_since(self, started_at: datetime) -> int:
-        """Count the conversations updated since then; the listing has the newest first."""
         since = format_timestamp(started_at - self.lookback)
-        updated: set[int] = set()
-        stream = ConversationsStream(self._tap, self._tap.client)
-        new_rows = NewRowsCheck(stream.path, MAX_PAGES_WITHOUT_NEW_ROWS)
-        for page in stream.pages():
-            records = stream.to_records(page.rows)
-            new_rows.add_page(str(record["id"]) for record in records)
-            found = {record["id"] for record in records if record["updatedAt"] >= since}
-            updated |= found
-            if len(found) < len(records):
-                break
-        return len(updated)
+        return StatusCounts(before, after, listed, self._counter.updated_since(since))
 
     def _read_children(
         self, names: Collection[str], ids: Iterable[int], *, with_contacts: bool
@@ -339,7 +219,7 @@ class SourceReader:
         contacts: set[int] = set()
         for batch in _batches(ids, _CONVERSATIONS_PER_BATCH):
             context = [{"conversationId": each} for each in batch]
-            requests: list[_Request] = [
+            requests: list[Request] = [
                 (type(child), child.name, each) for each in context for child in children
             ]
             if with_contacts and ContactsStream.name in names:
@@ -349,19 +229,12 @@ class SourceReader:
                     (ContactsStream, ContactsStream.name, {"contactId": each})
                     for each in sorted(new)
                 ]
-            self._read_concurrently(requests)
+            self._items.read_all(requests)
 
     def _contacts_of(self, ids: list[int]) -> Iterator[int]:
         for each in ids:
             for (contact,) in self._store.execute(_CONTACT_OF, key=str(each)):
                 yield contact
-
-    def _read_concurrently(self, requests: list[_Request]) -> None:
-        requests = [each for each in requests if each[1] not in self.failed_streams]
-        with ThreadPoolExecutor(int(self._tap.config["concurrency"])) as pool:
-            results = pool.map(self._request, requests)
-            for (_, name, _), records in zip(requests, results, strict=True):
-                self._add_records(name, records)
 
     def _children(self, names: Collection[str]) -> list[ConversationChildStream]:
         return [
@@ -376,8 +249,8 @@ class SourceReader:
         They are not compared, so those that cannot be read count as those that do not exist.
         """
         for (key,) in self._store.execute(_UNREQUESTED_CONTACTS).fetchall():
-            self._probe(ContactsStream, ContactsStream.name, {"contactId": int(key)})
-        del self._unread_probes[ContactsStream.name]
+            self._items.read(ContactsStream, ContactsStream.name, {"contactId": int(key)})
+        del self._items.unread[ContactsStream.name]
 
     def _probe_conversations(self, names: Collection[str]) -> None:
         """Request single conversations that the sync did not return, with their child records.
@@ -388,53 +261,9 @@ class SourceReader:
         children = self._children(names)
         for (conversation_id,) in self._store.execute(_UNLISTED_CONVERSATIONS).fetchall():
             context = {"conversationId": conversation_id}
-            self._probe(ConversationDetailsStream, ConversationsStream.name, context)
+            self._items.read(ConversationDetailsStream, ConversationsStream.name, context)
             for child in children:
-                self._probe(type(child), child.name, context)
-
-    def _probe(self, kind: type[PerConversationStream], name: str, context: dict[str, int]) -> None:
-        """Request single records and store them as records of stream `name`."""
-        self._add_records(name, self._request((kind, name, context)))
-
-    def _request(self, request: _Request) -> list[Record] | ItemFailedError:
-        """Request single records, in any thread; returns none if Drift does not have them."""
-        kind, _, context = request
-        try:
-            return self._probe_stream(kind).fetch(context).records
-        except ItemNotFoundError:
-            return []
-        except ItemFailedError as error:
-            return error
-
-    def _probe_stream(self, kind: type[PerConversationStream]) -> PerConversationStream:
-        # New stream objects: those of the tap have ended and no longer accept responses.
-        with self._probe_lock:
-            if kind not in self._probe_streams:
-                self._probe_streams[kind] = kind(self._tap, self._tap.client)
-                self._probe_streams[kind].outages = self._outages
-            return self._probe_streams[kind]
-
-    def _add_records(self, name: str, records: list[Record] | ItemFailedError) -> None:
-        if isinstance(records, ItemFailedError):
-            logger.warning("%s", records)
-            self._unread_probes[name] += 1
-            if self._unread_probes[name] >= _MAX_FAILED_FIRST and name not in self._answered:
-                self.failed_streams.add(name)
-            self._refused_probes.append(
-                {
-                    "stream": name,
-                    "reason": str(records),
-                    "httpStatus": records.status,
-                    "requestedAt": format_timestamp(datetime.now(UTC)),
-                }
-            )
-            return
-        self._answered.add(name)
-        if name == ConversationsStream.name:  # a record of its details has more fields
-            declared = self._store.fields[name].declared
-            records = [{field: record.get(field) for field in declared} for record in records]
-        for record in records:
-            self._store.add(Side.SOURCE, name, record, None)
+                self._items.read(type(child), child.name, context)
 
 
 def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tap_drift.verify.inputs import Input
     from tap_drift.verify.progress import TerminalProgress
     from tap_drift.verify.reuse import EarlierVerification
-    from tap_drift.verify.source_reader import StatusCounts
+    from tap_drift.verify.status_counts import StatusCounts
     from tap_drift.verify.store import Store
 
 _CHILD_STREAMS = CONVERSATION_STREAMS - {ConversationsStream.name, ContactsStream.name}

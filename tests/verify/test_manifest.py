@@ -238,7 +238,7 @@ def test_check_without_drift_excludes_options(
     option = [str(path) if each == "manifest" else each for each in option]
     result = verify_loaded("--against", path, *option)
     assert result.exit_code == 2
-    assert "--against asks nothing of Drift" in result.log
+    assert "--against sends no request to Drift" in result.log
 
 
 # Attachments
