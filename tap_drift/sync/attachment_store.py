@@ -18,6 +18,8 @@ from singer_sdk.exceptions import FatalSyncError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from fsspec import AbstractFileSystem
+
 CHECKSUMS = "SHA256SUMS"
 """File in each folder that lists its files, as `sha256sum --check` reads it."""
 
@@ -92,15 +94,11 @@ class AttachmentStore:
         return StoredFile(f"{folder}/{name}", size, digest.hexdigest())
 
     def _read(self, folder: str, name: str) -> StoredFile | None:
-        size, digest = 0, hashlib.sha256()
         try:
-            with self._files.open(self._full(folder, name), "rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    size += len(chunk)
-                    digest.update(chunk)
+            size, sha256 = size_and_sha256(self._files, self._full(folder, name))
         except FileNotFoundError:
             return None
-        return StoredFile(f"{folder}/{name}", size, digest.hexdigest())
+        return StoredFile(f"{folder}/{name}", size, sha256)
 
     def _write_checksum(self, folder: str, name: str, checksum: str) -> None:
         with self._lock:
@@ -142,6 +140,20 @@ def safe_name(file_name: str) -> str:
     suffix = PurePosixPath(cleaned).suffix[:_MAX_SUFFIX_CHARACTERS]
     stem = cleaned.removesuffix(suffix).encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
     return f"{stem}{suffix}"
+
+
+def size_and_sha256(files: AbstractFileSystem, path: str) -> tuple[int, str]:
+    """Read a file, and return its size in bytes and its SHA-256 digest, hexadecimal.
+
+    Raises:
+        OSError: If it does not exist, or cannot be read.
+    """
+    size, digest = 0, hashlib.sha256()
+    with files.open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            size += len(chunk)
+            digest.update(chunk)
+    return size, digest.hexdigest()
 
 
 def _parse_line(line: str) -> tuple[str, str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import fsspec.core
 from singer_sdk.exceptions import FatalSyncError
+
+from tap_drift.sync.attachment_store import size_and_sha256
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -19,8 +20,6 @@ FILE_REASONS = {
     "file missing": "its file does not exist",
     "file different": "the size or the SHA-256 of its file is not that of the record",
 }
-
-_CHUNK_BYTES = 1 << 20
 
 
 class FileCheck(NamedTuple):
@@ -61,27 +60,18 @@ def check_files(url: str, store: Store) -> FileCheck:
         kind = _compare(files, f"{root.rstrip('/')}/{path}", size, sha256) if path else "unsaved"
         counts[kind] += 1
         if kind in FILE_REASONS:
-            store.execute(
-                "INSERT INTO finding VALUES (:stream, :key, :kind)",
-                stream=STREAM,
-                key=key,
-                kind=kind,
-            )
+            store.add_finding(STREAM, key, kind)
     unsaved = counts.pop("unsaved", 0)
     findings = {kind: counts[kind] for kind in FILE_REASONS if counts[kind]}
     return FileCheck(counts.total(), unsaved, findings)
 
 
 def _compare(files: AbstractFileSystem, path: str, size: int, sha256: str) -> str:
-    found, digest = 0, hashlib.sha256()
     try:
-        with files.open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                found += len(chunk)
-                digest.update(chunk)
+        found = size_and_sha256(files, path)
     except (FileNotFoundError, IsADirectoryError):
         return "file missing"
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FatalSyncError(f"{path} cannot be read: {reason}.") from None
-    return "equal" if (found, digest.hexdigest()) == (size, sha256) else "file different"
+    return "equal" if found == (size, sha256) else "file different"

@@ -113,9 +113,7 @@ def _check_stream(path: Path, stream: str, entry: ManifestStream, store: Store) 
     findings: Counter[str] = Counter()
     for key, kind in _differences(path, stream, entry, store):
         findings[kind] += 1
-        store.execute(
-            "INSERT INTO finding VALUES (:stream, :key, :kind)", stream=stream, key=key, kind=kind
-        )
+        store.add_finding(stream, key, kind)
     [(found,)] = store.execute(
         "SELECT count(*) FROM record WHERE side = 0 AND stream = :stream", stream=stream
     )

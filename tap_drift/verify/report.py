@@ -274,22 +274,25 @@ def _format_start(extraction: Extraction) -> str:
     return f"Extraction started at {time}."
 
 
-def _format_verdict(comparison: Comparison) -> Iterator[str]:
+def _describe_verdict(comparison: Comparison) -> str:
     if comparison.is_complete:
-        yield (
+        return (
             "COMPLETE: all records that Drift had when the extraction started were extracted, "
             "with the same content."
         )
-    elif comparison.incomplete:
-        yield f"INCOMPLETE: missing, stale or different records: {comparison.incomplete:,}."
-    elif comparison.failed_streams:
+    if comparison.incomplete:
+        return f"INCOMPLETE: missing, stale or different records: {comparison.incomplete:,}."
+    if comparison.failed_streams:
         streams = ", ".join(sorted(comparison.failed_streams))
-        yield f"NOT VERIFIED: streams that could not be read from Drift: {streams}."
-    elif comparison.unread_items:
+        return f"NOT VERIFIED: streams that could not be read from Drift: {streams}."
+    if comparison.unread_items:
         count = sum(comparison.unread_items.values())
-        yield f"NOT VERIFIED: items that could not be read from Drift: {count:,}."
-    else:
-        yield "INCOMPLETE: see the messages above."
+        return f"NOT VERIFIED: items that could not be read from Drift: {count:,}."
+    return "INCOMPLETE: see the messages above."
+
+
+def _format_verdict(comparison: Comparison) -> Iterator[str]:
+    yield _describe_verdict(comparison)
     yield _format_start(comparison.extraction)
     if comparison.sample:
         yield from _format_sample(comparison.sample)

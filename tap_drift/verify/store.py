@@ -114,10 +114,8 @@ class Store:
         fields = self.fields[stream]
         record = fields.canonical_record(record)
         digest = fields.digest(record, is_source=side is Side.SOURCE)
-        key = [record[name] for name in self.primary_keys[stream]]
-        updated_at = record.get("updatedAt") or record.get("updateDateTime")
-        if stream == "contacts":
-            updated_at = _latest_time(record.get("attributes"))
+        key = _encode_key([record[name] for name in self.primary_keys[stream]])
+        updated_at = _update_time(stream, record)
         created_at = record.get(_CREATED_AT[stream]) if stream in _CREATED_AT else updated_at
         is_conversation = stream == "conversations"
         conversation_id = record["id"] if is_conversation else record.get("conversationId")
@@ -127,7 +125,7 @@ class Store:
             (
                 side,
                 stream,
-                _encode_key(key),
+                key,
                 conversation_id,
                 status,
                 created_at,
@@ -141,20 +139,13 @@ class Store:
         )
         if stream == "attachments" and side is Side.EXTRACTED:
             file = [record.get(name) for name in ("path", "size", "sha256")]
-            self._db.execute(
-                "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)", (_encode_key(key), *file)
-            )
-        # On the source side, these decide which contacts the tap requests.
+            self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)", (key, *file))
         if side is Side.EXTRACTED or stream in _CONTACT_SOURCES:
-            self._db.executemany(
-                "INSERT INTO reference VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                "SET referenced_at = min(referenced_at, excluded.referenced_at)",
-                [
-                    (side, target, _encode_key([target_id]), updated_at or created_at)
-                    for target, target_id in self._references(stream, record)
-                    if side is Side.EXTRACTED or target == "contacts"
-                ],
-            )
+            self._add_references(side, stream, record, updated_at or created_at)
+
+    def add_finding(self, stream: str, key: str, kind: str) -> None:
+        """Store what was found wrong with a record, by its key as in the table `record`."""
+        self._db.execute("INSERT INTO finding VALUES (?, ?, ?)", (stream, key, kind))
 
     def execute(self, sql: str, **parameters: object) -> sqlite3.Cursor:
         """Run one SQL statement with named parameters."""
@@ -168,6 +159,20 @@ class Store:
                 "WHERE side = :side AND stream = 'conversations' GROUP BY status",
                 side=side,
             )
+        )
+
+    def _add_references(
+        self, side: Side, stream: str, record: Record, referenced_at: str | None
+    ) -> None:
+        """Store what a record refers to; of Drift's, the contacts that the tap requests for it."""
+        self._db.executemany(
+            "INSERT INTO reference VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+            "SET referenced_at = min(referenced_at, excluded.referenced_at)",
+            [
+                (side, target, _encode_key([target_id]), referenced_at)
+                for target, target_id in self._references(stream, record)
+                if side is Side.EXTRACTED or target == "contacts"
+            ],
         )
 
     def _references(self, stream: str, record: Record) -> Iterator[tuple[str, int]]:
@@ -184,6 +189,13 @@ class Store:
             for target_id in value if isinstance(value, list) else [value]:
                 if isinstance(target_id, int):
                     yield target, target_id
+
+
+def _update_time(stream: str, record: Record) -> str | None:
+    """Return when Drift last updated a record; None if it has no such time."""
+    if stream == "contacts":
+        return _latest_time(record.get("attributes"))
+    return record.get("updatedAt") or record.get("updateDateTime")
 
 
 def _latest_time(attributes: Value) -> str | None:
