@@ -27,6 +27,7 @@ class TargetDriftArchive(Target):
     """Writes an archive of a Drift account: one SQLite database, and pages to read and search."""
 
     name = "target-drift-archive"
+    package_name = "tap-drift"
     default_sink_class = ArchiveSink
     message_reader_class = MessageReader
     message_reader: MessageReader

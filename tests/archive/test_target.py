@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -173,3 +174,7 @@ def test_every_module_is_documented() -> None:
     listed = {*re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE)}
     modules = {path.name for path in (ROOT / "drift_archive").glob("*.py")}
     assert listed == {name for name in modules if not name.startswith("__")}
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    assert TargetDriftArchive.get_plugin_version() == version("tap-drift")
