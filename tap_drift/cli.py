@@ -9,17 +9,15 @@ import os
 import sys
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import click
-from jsonschema import Draft202012Validator
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_drift.exceptions import InvalidJsonError, traceback_lines, user_messages
-from tap_drift.json_input import json_kind, parse_json
+from tap_drift.exceptions import traceback_lines, user_messages
+from tap_drift.input_files import CHECKED_OPTIONS, config_callback, read_json_file
 from tap_drift.selection import (
     MELTANO_SELECT,
     UnknownStreamError,
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-drift")
 
-_CONFIG_PATHS = "tap_drift.config"
-_ENVIRONMENT = "ENV"
 _HELP = {
     "config": "JSON file with settings, or ENV for environment variables. Can be repeated.",
     "discover": "Print the catalog, and exit. Needs no settings.",
@@ -55,31 +51,6 @@ _SELECT_HELP = (
     "that belongs to conversations does not select them. With --catalog, this option chooses the "
     "streams, and the catalog their fields."
 )
-_EXPECTED = {
-    "state": "an object with `bookmarks`, such as `value` of the last STATE message of a run",
-    "catalog": "an object with `streams`, such as --discover prints",
-}
-_SCHEMAS: dict[str, dict[str, Any]] = {
-    "state": {
-        "type": "object",
-        "anyOf": [{"maxProperties": 0}, {"required": ["bookmarks"]}],
-        "properties": {"bookmarks": {"type": "object", "additionalProperties": {"type": "object"}}},
-    },
-    "catalog": {
-        "type": "object",
-        "required": ["streams"],
-        "properties": {
-            "streams": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["tap_stream_id", "schema"],
-                    "properties": {"schema": {"type": "object"}},
-                },
-            }
-        },
-    },
-}
 
 
 class ErrorReportingCommand(click.Command):
@@ -128,7 +99,7 @@ class DriftCommand(ErrorReportingCommand, SingerCommand):
         for option in command.params:
             if isinstance(option, click.Option) and option.name in _HELP:
                 option.help = _HELP[option.name]
-            if option.name in _SCHEMAS:
+            if option.name in CHECKED_OPTIONS:
                 option.callback = read_json_file
                 option.is_eager = True  # so that --test knows what is selected
             elif option.name == "config":
@@ -167,80 +138,6 @@ def log_level_error() -> str | None:
                 None if level.upper() in levels else f"{name} must be one of {', '.join(levels)}."
             )
     return None
-
-
-def config_paths() -> tuple[str, ...]:
-    """Return the values of `--config`; empty outside the command."""
-    context = click.get_current_context(silent=True)
-    return context.meta.get(_CONFIG_PATHS, ()) if context else ()
-
-
-def config_callback(sdk_callback: Callback) -> Callback:
-    """Return a callback for `--config` that names the file, and the place, of an error in it.
-
-    Args:
-        sdk_callback: `Tap.cb_config`.
-    """
-
-    def callback(ctx: click.Context, option: click.Option, value: tuple[str, ...]) -> _ConfigInput:
-        ctx.meta[_CONFIG_PATHS] = value
-        variables = tuple(source for source in value if source == _ENVIRONMENT)
-        config: _ConfigInput = sdk_callback(ctx, option, variables)
-        for path in value:
-            if path != _ENVIRONMENT:
-                config.config |= _read_config(path)
-        return config
-
-    return callback
-
-
-def _read_config(path: str) -> dict[str, Any]:
-    try:
-        # Once, because it can be a pipe.
-        content = parse_json(Path(path).read_bytes(), path)
-    except OSError:
-        raise click.BadParameter(f"'{path}' cannot be opened.") from None
-    except InvalidJsonError as error:
-        raise click.BadParameter(str(error)) from None
-    if not isinstance(content, dict):
-        raise click.BadParameter(f"'{path}' is {json_kind(content)}, not an object.")
-    return content
-
-
-def read_json_file(
-    _ctx: click.Context, option: click.Parameter, file: IO[str] | None
-) -> IO[str] | None:
-    """Check the file of `--state` or `--catalog`, which the SDK does not validate.
-
-    Returns:
-        The content as a new file, because the original can be a pipe; None without the option.
-
-    Raises:
-        click.BadParameter: If it is not a Singer state or catalog.
-    """
-    if file is None:
-        return None
-    kind = str(option.name)
-    try:
-        text = file.read()
-        content = parse_json(text, file.name)
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"'{file.name}' is not a text file.") from None
-    except InvalidJsonError as error:
-        raise click.BadParameter(f"{error} It must be {_EXPECTED[kind]}.") from None
-    if not isinstance(content, dict):
-        raise click.BadParameter(
-            f"'{file.name}' is {json_kind(content)}, not an object. It must be {_EXPECTED[kind]}."
-        )
-    if not Draft202012Validator(_SCHEMAS[kind]).is_valid(content):
-        raise click.BadParameter(f"'{file.name}' is not a Singer {kind}: {_EXPECTED[kind]}.")
-    for entry in content.get("streams", []):
-        if entry.get("stream", entry["tap_stream_id"]) != entry["tap_stream_id"]:
-            raise click.BadParameter(
-                f"'{file.name}' has a stream `{entry['stream']}` with another `tap_stream_id`, "
-                f"`{entry['tap_stream_id']}`: both must be the name that --discover prints."
-            )
-    return io.StringIO(text)
 
 
 def _test_callback(

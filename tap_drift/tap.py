@@ -19,9 +19,10 @@ from typing_extensions import override
 
 from tap_drift.api.client import DriftClient
 from tap_drift.api.token_store import ConfigFileTokenStore
-from tap_drift.cli import DriftCommand, config_paths, log_level_error
+from tap_drift.cli import DriftCommand, log_level_error
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
+from tap_drift.input_files import config_paths
 from tap_drift.logs import SdkNoiseFilter, counted, name_streams_of_metrics
 from tap_drift.process import force_exit
 from tap_drift.settings import (

@@ -21,7 +21,17 @@ LAYERS = [
     {"sync"},
     {"api"},
     {"settings"},
-    {"exceptions", "process", "timestamps", "logs", "schemas", "json_input", "files", "selection"},
+    {
+        "exceptions",
+        "process",
+        "timestamps",
+        "logs",
+        "schemas",
+        "json_input",
+        "input_files",
+        "files",
+        "selection",
+    },
 ]
 """Top to bottom. `tap_drift/__init__.py` has no layer, and `sandbox` imports none of them."""
 

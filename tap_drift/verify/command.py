@@ -16,7 +16,8 @@ import msgspec
 from click.core import ParameterSource
 from typing_extensions import override
 
-from tap_drift.cli import ErrorReportingCommand, config_callback
+from tap_drift.cli import ErrorReportingCommand
+from tap_drift.input_files import config_callback
 from tap_drift.process import run_as_process
 from tap_drift.tap import TapDrift
 from tap_drift.timestamps import parse_timestamp
