@@ -52,11 +52,11 @@ def main(
     options = [f"--config={source}" for source in config]
     options += [f"--catalog={catalog}"] if catalog is not None else []
     options += [f"--select={select}"] if select is not None else []
-    options += [f"--state={state}"] if state.exists() else []
-    # -P: a folder `tap_drift` in the working directory is not the tap.
-    tap = [sys.executable, "-P", "-m", "tap_drift", *options]
     try:
         with StateFile(state) as state_file:
+            options += [f"--state={state}"] if state.exists() else []
+            # -P: a folder `tap_drift` in the working directory is not the tap.
+            tap = [sys.executable, "-P", "-m", "tap_drift", *options]
             sys.exit(Pipeline(tap, target, state_file, _report).run())
     except StateLockedError as error:
         _report(str(error))

@@ -134,7 +134,11 @@ class Pipeline:
         # 1 is also the tap's exit code if the target has ended, and no longer reads.
         if tap == 1 and target:
             return target
-        self._report(f"tap-drift failed: {_describe(tap)}.")
+        if self._signals and tap == _SIGNAL_STATUS + signal.SIGTERM:  # from `_on_signal`
+            name = signal.Signals(self._signals[0]).name
+            self._report(f"tap-drift was interrupted by {name}.")
+        else:
+            self._report(f"tap-drift failed: {_describe(tap)}.")
         return tap
 
     def _report_end(self, status: int) -> int:

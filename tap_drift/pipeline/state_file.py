@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -26,10 +27,13 @@ class StateFile:
         """Lock the file.
 
         Raises:
-            OSError: If its folder cannot be written to.
+            OSError: If its folder cannot be written to, or it is a device or a pipe, which a new
+                state would replace.
             StateLockedError: If another run holds the lock.
         """
         self.path = path
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         # A file of its own, because a rename replaces the state file and with it a lock on it.
         # It stays: to remove it would let two runs lock two files of the same name.
         lock_path = f"{path}.lock"

@@ -129,6 +129,8 @@ def test_second_run_at_the_same_time_is_an_error(runner: Runner) -> None:
     [
         (["--state=state.json", "no-target"], 127, "drift-run: cannot use no-target: No such file"),
         (["--state=no/state.json", "true"], 1, "drift-run: cannot use no/state.json.lock: No such"),
+        (["--state=/dev/null", "true"], 1, "cannot use /dev/null: it is not a regular file."),
+        ([f"--state={'x' * 300}", "true"], 1, f"cannot use {'x' * 300}: File name too long."),
         (["true"], 2, "Missing option '--state'"),
         (["--state=state.json"], 2, "Missing argument"),
     ],

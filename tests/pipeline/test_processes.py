@@ -165,6 +165,11 @@ def interrupt(folder: Path, *numbers: signal.Signals, target: str) -> End:
     return end
 
 
+def test_interrupted_tap_is_not_reported_as_failed(tmp_path: Path) -> None:
+    end = interrupt(tmp_path, signal.SIGINT, target=GRACEFUL)
+    assert end.messages[0] == "tap-drift was interrupted by SIGINT."
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_lets_the_target_load_what_it_has(number: signal.Signals, tmp_path: Path) -> None:
     end = interrupt(tmp_path, number, target=GRACEFUL)
