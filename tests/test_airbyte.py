@@ -533,8 +533,15 @@ def bookmark(drift: FakeDrift) -> dict[str, Any]:
         lambda state: [{"type": "GLOBAL", "global": {"stream_states": [stream_state(state)]}}],
         lambda state: [{"type": "LEGACY", "data": {"bookmarks": {"conversations": state}}}],
         lambda state: [{"data": {"bookmarks": {"conversations": state}}}],
+        lambda state: [
+            {"type": "STATE", "state": {"type": "STREAM", "stream": stream_state(each)}}
+            for each in (dict[str, Any](), state)
+        ],
     ],
-    ids=["one message", "without type", "nulls", "GLOBAL", "LEGACY", "LEGACY without type"],
+    ids=[
+        *("one message", "without type", "nulls", "GLOBAL", "LEGACY", "LEGACY without type"),
+        "as written by read",
+    ],
 )
 def test_read_resumes_from_each_kind_of_state(
     state: Any, source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
@@ -575,6 +582,7 @@ def test_state_without_progress_reads_everything(
     [
         ([5], "is not a list of Airbyte state messages"),
         ([{"type": "STREAM"}], "is not a list of Airbyte state messages"),
+        ([{"type": "STATE"}], "is not a list of Airbyte state messages"),
         ([{"stream": stream_state("text")}], "is not a list of Airbyte state messages"),
         ([{"stream": stream_state({}, ["conversations"])}], "is not a list of Airbyte state"),
         ([{"type": "GLOBAL", "global": {}}], "is not a list of Airbyte state messages"),

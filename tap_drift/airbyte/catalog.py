@@ -120,8 +120,11 @@ def parse_configured_catalog(
 def parse_states(messages: object) -> list[tuple[str, Mapping[str, Any]]]:
     """Parse the state messages of earlier syncs: STREAM, GLOBAL, or LEGACY with a Singer state.
 
+    Args:
+        messages: As Airbyte passes them, or as `read` writes them: in the `state` of a message.
+
     Returns:
-        Name and state of each stream.
+        Name and state of each stream; if a stream is there several times, the last one counts.
 
     Raises:
         ConfigValidationError: If they have another form.
@@ -143,6 +146,8 @@ def _as_list(messages: object) -> list[Any]:
 
 
 def _stream_states(message: dict[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    if message.get("type") == "STATE":
+        message = message["state"]
     # A message has null for the parts of the other types.
     if message.get("global"):
         streams = message["global"]["stream_states"]
