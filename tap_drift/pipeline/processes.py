@@ -162,7 +162,7 @@ class Pipeline:
 
 
 def _ends_soon(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process ends by itself: its output is closed a moment before its end."""
+    """Return whether a process ends soon by itself: its output is closed just before its end."""
     try:
         process.wait(_END_SECONDS)
     except subprocess.TimeoutExpired:

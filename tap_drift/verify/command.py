@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import stat
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -25,6 +23,7 @@ from tap_drift.verify.check import check
 from tap_drift.verify.check_report import check_findings_as_json, format_check
 from tap_drift.verify.inputs import Input
 from tap_drift.verify.manifest import write_manifest
+from tap_drift.verify.pipes import drain, is_pipe, messages_read_to_end
 from tap_drift.verify.progress import TerminalProgress
 from tap_drift.verify.report import findings_as_json, format_report
 from tap_drift.verify.report_data import check_as_data, comparison_as_data
@@ -33,13 +32,12 @@ from tap_drift.verify.store import Store
 from tap_drift.verify.verification import Scope, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
     from singer_sdk.plugin_base import _ConfigInput
 
 
-_CHUNK_BYTES = 1 << 20
 _OTHER_INPUTS = {"--database", "--folder"}
 
 
@@ -70,8 +68,8 @@ class VerifyCommand(ErrorReportingCommand):
             return super().make_context(info_name, args, *others, **kwargs)
         except click.UsageError:
             reads_messages = not {arg.partition("=")[0] for arg in args} & _OTHER_INPUTS
-            if reads_messages and _is_pipe(sys.stdin):
-                _drain(sys.stdin.buffer)
+            if reads_messages and is_pipe(sys.stdin):
+                drain(sys.stdin.buffer)
             raise
 
 
@@ -190,7 +188,7 @@ def main(
     _check_input(context, data)
     _check_modes(options)
     store = Store()
-    with _messages_read_to_end(data):
+    with messages_read_to_end(data):
         outcome = (_check if options["against"] else _verify)(config, data, store, options)
     lines = [_as_json(outcome.content)] if options["as_json"] else outcome.lines
     for line in lines:
@@ -237,24 +235,6 @@ def _check_input(context: click.Context, data: Input) -> None:
         raise click.UsageError(f"{' and '.join(names)} exclude each other.")
     if data.schema and data.database is None:
         raise click.UsageError("--schema needs --database.")
-
-
-@contextmanager
-def _messages_read_to_end(data: Input) -> Iterator[None]:
-    """Read messages to their end, even after an error.
-
-    In `tap | tee >(drift-verify) | target`, standard output is the target's input: the report goes
-    to standard error, and the target does not wait for this process to close the pipe.
-    """
-    if not data.is_messages:
-        yield
-        return
-    if _is_pipe(sys.stdin) and _is_pipe(sys.stdout):
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    try:
-        yield
-    finally:
-        _drain(data.messages)
 
 
 def _check_modes(options: dict[str, Any]) -> None:
@@ -305,12 +285,6 @@ def _as_json(content: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(content)).decode()
 
 
-def _drain(messages: IO[bytes]) -> None:
-    """Read the input to its end: `tee`, and with it the tap, ends if its output pipe is closed."""
-    while not messages.isatty() and messages.read(_CHUNK_BYTES):
-        pass
-
-
 def _set_up_logging() -> None:
     is_debug = os.environ.get("TAP_DRIFT_LOGLEVEL", "").upper() == "DEBUG"
     level = logging.DEBUG if is_debug else logging.WARNING
@@ -319,10 +293,3 @@ def _set_up_logging() -> None:
     # On a terminal, a log line replaces the progress line.
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
     logging.basicConfig(format=f"{clear}drift-verify: %(message)s", handlers=[handler], level=level)
-
-
-def _is_pipe(stream: IO[str] | None) -> bool:
-    try:
-        return stream is not None and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):
-        return False
