@@ -450,8 +450,9 @@ def test_error_has_the_failure_type_of_its_cause(
     failure_type: str,
 ) -> None:
     drift.faults_by_path["/conversations/list"] = fault
-    output = source("read", config=airbyte_config, catalog=configured_catalog("conversations"))
-    assert [error[1] for error in output.errors()] == [failure_type]
+    catalog = configured_catalog("conversations", "messages")
+    output = source("read", config=airbyte_config, catalog=catalog)
+    assert [error[1] for error in output.errors()] == [failure_type] * 2
     assert output.exit_code == 1
 
 

@@ -18,7 +18,7 @@ from airbyte_protocol_dataclasses.models import (
     Status,
     Type,
 )
-from singer_sdk.exceptions import ConfigValidationError, FatalAPIError
+from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, FatalSyncError
 from typing_extensions import override
 
 from tap_drift.airbyte.catalog import airbyte_catalog, parse_configured_catalog, parse_states
@@ -222,6 +222,8 @@ def failure_type(error: Exception) -> FailureType:
         `config_error` if the user must change the configuration, `transient_error` if a later sync
         may succeed, `system_error` for a defect of the source or of Drift.
     """
+    if isinstance(error.__cause__, Exception) and type(error) is FatalSyncError:
+        return failure_type(error.__cause__)  # of the stream that this one is read along with
     if isinstance(error, RequestRefusedError):
         # A deleted item is skipped and fails no stream. A 404 that does means a wrong `api_url`.
         is_config_error = error.is_not_found or not error.rejects_request

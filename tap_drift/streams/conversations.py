@@ -129,10 +129,11 @@ class ConversationsStream(DriftStream):
     def fail(self, error: Exception) -> None:
         """End the stream, and the children whose walk is not complete."""
         for child in self._children:
-            if child.name not in self._finished:
-                child.failure = child.failure or FatalSyncError(
+            if child.name not in self._finished and not child.failure:
+                child.failure = FatalSyncError(
                     f"It is read along with `{self.name}`, which failed."
                 )
+                child.failure.__cause__ = error
         super().fail(error)
 
     # `_commit_page` writes the bookmark, once per page. The SDK would write a bookmark per record,
