@@ -57,12 +57,13 @@ def errors_as_messages() -> Iterator[None]:
     try:
         yield
     except ConfigValidationError as error:
-        _fail(*error.errors, str(error))
+        _fail(*(error.errors or [str(error)]))
     except SQLAlchemyError as error:
         # The text of SQLAlchemy's error contains the values of the rows.
         _fail(f"{_DATABASE_ERROR}: {getattr(error, 'orig', None) or type(error).__name__}")
     except OSError as error:
-        _fail(f"{error.filename or 'The archive'}: {error.strerror}")
+        is_named = error.filename and error.strerror
+        _fail(f"{error.filename}: {error.strerror}" if is_named else str(error))
     except _INPUT_ERRORS as error:
         _fail(str(error))
 

@@ -71,6 +71,8 @@ class TargetDriftArchive(Target):
             description="Write the pages of all conversations again, also of those that did not "
             "change.",
         ),
+        # A mistyped `archive_path` would write into the default folder.
+        additional_properties=False,
     ).to_dict()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -133,7 +134,7 @@ def read_digests(manifest: Path, stream: str, entry: ManifestStream) -> Iterator
                 yield DigestLine(key, digest, number, compared or digest)
     except FileNotFoundError:
         raise FatalSyncError(f"{path}, which the manifest names, does not exist.") from None
-    except (EOFError, OSError, ValueError):
+    except (EOFError, OSError, ValueError, zlib.error):
         raise FatalSyncError(_damaged(path, stream)) from None
     if checksum.hexdigest() != entry.digests_sha256:
         raise FatalSyncError(_damaged(path, stream))

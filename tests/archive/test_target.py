@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from archive_runs import SCHEMAS, conversation
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.testing import get_target_test_class
 
-from drift_archive.command import errors_as_messages
+from drift_archive.command import errors_as_messages, run
 from drift_archive.target import TargetDriftArchive
 from drift_archive.views import COLUMNS
 
@@ -85,6 +86,23 @@ def test_path_of_a_file_is_an_error(caplog: pytest.LogCaptureFixture, tmp_path: 
     with pytest.raises(SystemExit), errors_as_messages():
         TargetDriftArchive(config=config).listen(io.StringIO(SCHEMA))
     assert f"{tmp_path / 'file'}: File exists" in caplog.text
+
+
+def test_unknown_setting_is_an_error(tmp_path: Path) -> None:
+    """It could be a mistyped `archive_path`: the default is another folder."""
+    with pytest.raises(ConfigValidationError) as error:
+        TargetDriftArchive(config={"archive_pth": str(tmp_path)})
+    assert "'archive_pth' was unexpected" in error.value.errors[0]
+
+
+def test_missing_config_file_is_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [TargetDriftArchive.name, "--config=absent.json"])
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 1
+    assert "absent.json" in caplog.text
 
 
 def test_command_reports_an_error_without_traceback(tmp_path: Path) -> None:

@@ -114,13 +114,17 @@ def test_lost_column_is_named(archive: Archive, tmp_path: Path) -> None:
     assert "messages: the data lacks what the digests cover: body" in result.report
 
 
-@pytest.mark.parametrize("damage", ["content", "end", "absence"])
+@pytest.mark.parametrize("damage", ["content", "byte", "end", "absence"])
 def test_damaged_digests_are_an_error(damage: str, archive: Archive) -> None:
     path = archive.digests("messages")
     if damage == "absence":
         path.unlink()
     elif damage == "end":
         path.write_bytes(path.read_bytes()[:-9])
+    elif damage == "byte":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
     else:
         lines = gzip.decompress(path.read_bytes())
         path.write_bytes(gzip.compress(lines.replace(b"a", b"b", 1)))
