@@ -78,7 +78,7 @@ def test_duckdb_upserts_updates(drift: FakeDrift, pipe: RunPipe, tmp_path: Path)
 def test_postgres_upserts_updates(drift: FakeDrift, pipe: RunPipe, postgres: str) -> None:
     config = {
         "sqlalchemy_url": postgres.replace("postgresql://", "postgresql+psycopg://"),
-        "default_target_schema": "drift",
+        "default_target_schema": "upserted",
         "load_method": "upsert",
     }
 
@@ -86,7 +86,7 @@ def test_postgres_upserts_updates(drift: FakeDrift, pipe: RunPipe, postgres: str
         with psycopg.connect(postgres) as connection:
             return connection.execute(
                 'SELECT id, "contactId", "inboxId", status, "createdAt", "updatedAt" '
-                "FROM drift.conversations ORDER BY id"
+                "FROM upserted.conversations ORDER BY id"
             ).fetchall()
 
     state = pipe("target-postgres", config)
