@@ -119,11 +119,9 @@ class StreamTable:
 
     def _index_texts(self, connection: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
         identifier, body = map(self._columns.index, ("id", "body"))
-        texts = [
-            (row[identifier], plain_text(row[body])) for row in rows if isinstance(row[body], str)
-        ]
-        if texts:
-            connection.exec_driver_sql(_INDEX_TEXT, texts)
+        # A body that is now null replaces its earlier text.
+        texts = [(row[identifier], plain_text(str(row[body] or ""))) for row in rows]
+        connection.exec_driver_sql(_INDEX_TEXT, texts)
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: object) -> None:

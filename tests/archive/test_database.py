@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from archive_runs import conversation, message
 
 if TYPE_CHECKING:
-    import pytest
     from archive_runs import ArchiveRuns
 
 
@@ -140,12 +140,15 @@ def test_full_text_search_finds_the_text_of_messages(archive: ArchiveRuns) -> No
     assert found == [(10,)]
 
 
-def test_search_finds_the_new_text_of_a_message_only(archive: ArchiveRuns) -> None:
-    archive.add("messages", message(10, "before"), message(10, "after"))
+@pytest.mark.parametrize(("body", "count"), [("after", 1), (None, 0)])
+def test_search_finds_the_new_text_of_a_message_only(
+    archive: ArchiveRuns, body: str | None, count: int
+) -> None:
+    archive.add("messages", message(10, "before"), message(10, body))
     archive.run()
     found = "SELECT count(*) FROM messages_search WHERE messages_search MATCH "
     assert archive.query(f"{found}'before'") == [(0,)]
-    assert archive.query(f"{found}'after'") == [(1,)]
+    assert archive.query(f"{found}'after'") == [(count,)]
 
 
 def test_state_is_written_once_its_records_are_committed(
