@@ -94,7 +94,7 @@ class Conversation:
     transcript: str | None
     failures: list[Row]
     people: set[tuple[str, int]]
-    """Stream and id of whoever is named on the page."""
+    """Stream and id of the people that the page names."""
 
     @property
     def agents(self) -> list[Person]:

@@ -20,7 +20,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class MessageReader(GenericSingerReader[str]):
-    """Reads the messages up to the end of the input, or until it is told to stop.
+    """Reads the messages up to the end of the input, or until `is_stopped` is set.
 
     Attributes:
         is_waiting: Whether the reader waits for a line: then an exception ends the input, and no

@@ -293,7 +293,7 @@ def test_log_counts_what_stream_maps_let_pass(
     maps = {
         "conversations": {"__filter__": f"id == {conversation}"},
         "messages": {"__filter__": "type == 'chat'"},
-        "users": {"__filter__": "role == 'nobody'"},
+        "users": {"__filter__": "role == 'none'"},
         "bots": {"__source__": "users", "__filter__": "bot"},
     }
     selected = catalog("conversations", "messages", "users")
