@@ -8,6 +8,7 @@ import tempfile
 
 import dlt
 from dlt.sources.rest_api import rest_api_source
+from dlt_listing import CLIENT, CONVERSATIONS
 
 MESSAGES = {
     "name": "messages",
@@ -25,25 +26,7 @@ if concurrency:
     # The default of 5 attempts is too few under a rate limit.
     os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "20"
 source = rest_api_source(
-    {
-        "client": {
-            "base_url": os.environ["TAP_DRIFT_API_URL"],
-            "auth": {"type": "bearer", "token": "token"},
-            "paginator": {"type": "json_link", "next_url_path": "links.next"},
-        },
-        "resources": [
-            {
-                "name": "conversations",
-                "primary_key": "id",
-                "endpoint": {
-                    "path": "conversations/list",
-                    "params": {"limit": 100, "page_token": ""},
-                    "data_selector": "data",
-                },
-            },
-            *([MESSAGES] if concurrency else []),
-        ],
-    }
+    {"client": CLIENT, "resources": [CONVERSATIONS, *([MESSAGES] if concurrency else [])]}
 )
 with tempfile.TemporaryDirectory() as folder:
     pipeline = dlt.pipeline("benchmark", pipelines_dir=folder, destination="dummy")

@@ -19,7 +19,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +29,8 @@ import duckdb
 import psycopg
 import requests
 import yaml
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from tap_drift.sandbox.data.account import Account, listing_key
 from tap_drift.sandbox.server import SandboxServer
@@ -633,14 +634,11 @@ def s3_server() -> Iterator[str]:
 
 
 def _create_bucket(url: str) -> None:
-    for _ in range(300):
-        try:
-            requests.put(url, timeout=60)
-        except requests.ConnectionError:
-            time.sleep(0.5)
-        else:
-            return
-    sys.exit("moto_server does not answer")
+    session = requests.Session()
+    # The server takes seconds to start.
+    retries = Retry(total=None, connect=150, backoff_factor=0.1, backoff_max=1)
+    session.mount(url, HTTPAdapter(max_retries=retries))
+    session.put(url, timeout=60).raise_for_status()
 
 
 def row(
