@@ -52,6 +52,7 @@ class ContactsStream(PerConversationStream):
         super().__init__(tap, client)
         self._of_meetings = array("q")
         self._of_other_shards = 0
+        # Worker threads claim the authors of messages.
         self._lock = threading.Lock()
 
     @cached_property
@@ -127,14 +128,15 @@ class ContactsStream(PerConversationStream):
         """Return whether a contact is in this shard, and not yet requested in this run."""
         if not self._claim(contact):
             return False
-        if not self.shard.contains(contact):
+        if self.shard.contains(contact):
+            return True
+        with self._lock:
             self._of_other_shards += 1
-            return False
-        return True
+        return False
 
     def _claim(self, contact: int) -> bool:
         """Return whether a contact is not yet requested in this run; then it is the caller's."""
-        with self._lock:  # worker threads claim authors
+        with self._lock:
             is_new = self._requested_ids.add(contact)
         if is_new:
             self._to_retry.pop(contact, None)

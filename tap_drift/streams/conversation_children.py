@@ -16,6 +16,7 @@ from tap_drift.streams.per_conversation import PerConversationStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from singer_sdk.helpers.types import Context, Record
 
@@ -62,7 +63,7 @@ class MessagesStream(ConversationChildStream):
 
     name = "messages"
     path = "/conversations/{conversationId}/messages"
-    primary_keys: ClassVar[tuple[str, ...]] = ("id",)
+    primary_keys = ("id",)
     first_params: ClassVar[dict[str, Any]] = {"next": ""}
     parse = staticmethod(parse_messages)
 
@@ -77,9 +78,15 @@ class MessagesStream(ConversationChildStream):
         return replace(result, attachments=attachments, authors=authors)
 
     @override
-    def on_written(self, result: FetchResult) -> None:
+    def on_result(self, result: FetchResult) -> None:
         for item, future in result.contacts:
             cast("ContactsStream", self._contacts).write_author(item, future)
+
+    @override
+    def on_discarded(self, future: Future[FetchResult]) -> None:
+        # This run does not request the contacts of authors again: `contacts` would lack them.
+        if not future.cancel() and future.exception() is None:
+            self.on_result(future.result())
 
     @property
     def _contacts(self) -> ContactsStream | None:

@@ -144,10 +144,15 @@ class PerConversationStream(DriftStream):
         if future and self._queue:
             if self.failure is None:
                 self._write_result(item, future)
+            else:
+                self.on_discarded(future)
             self._queue.release(future)
 
-    def on_written(self, result: FetchResult) -> None:
-        """Do what follows the records of an item."""
+    def on_result(self, result: FetchResult) -> None:
+        """Do what comes before the records of an item are written."""
+
+    def on_discarded(self, future: Future[FetchResult]) -> None:
+        """Do what remains of a request that was submitted before the stream failed."""
 
     def fetch(self, context: dict[str, Any]) -> FetchResult:
         """Request one item.
@@ -288,11 +293,11 @@ class PerConversationStream(DriftStream):
         try:
             result = future.result()
             self._read_at = result.read_at
+            self.on_result(result)
             for record in result.records:
                 self._write_record_message(record)
             for path in result.missing:
                 self._counts.add_missing(path)
-            self.on_written(result)
             if result.failure is not None:
                 raise result.failure
             self._counts.succeeded += result.is_proof

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -155,3 +156,27 @@ def test_bookmark_follows_authors_and_meetings(drift: FakeDrift, config: dict[st
     selected = catalog("conversations", "messages", "contacts", "meetings")
     messages = sync(config | {"page_size": 5}, catalog=selected)
     assert contacts_before_states(messages, contact_ids(drift.account))
+
+
+def test_failed_messages_keep_the_contacts_of_authors(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    """The conversation of the contact does not request it again."""
+    author = contact_ids(drift.account)[-1]
+    add_message_of(drift, drift.conversation_ids()[0], author)
+    is_requested = threading.Event()
+
+    def wait_for_author(_request: int) -> None:
+        if f"/contacts/{author}" in drift.requests[-1]:
+            is_requested.set()
+        elif "list?" in drift.requests[-1] and drift.count_requests("list?") > 1:
+            is_requested.wait(10)
+
+    drift.on_request = wait_for_author
+    failing_map = {"messages": {"body": "1 / 0"}}
+    messages, error = sync_failing(
+        config | {"page_size": 10, "stream_maps": failing_map},
+        catalog=catalog("conversations", "messages", "contacts"),
+    )
+    assert "messages failed" in error
+    assert {*messages.record_ids("contacts")} == {*contact_ids(drift.account)}
