@@ -1,4 +1,4 @@
-"""Text for the log, a filter for the SDK's lines, and the names of streams in its metrics."""
+"""Text for the log, filters for the lines of libraries, and the names of streams in metrics."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ class StreamMetricFormatter(logging.Formatter):
             # The structured formatter adds attributes that it does not know to the line.
             vars(record).update(stream_name=stream, metric_info=point.to_dict())
         return self._formatter.format(record)
+
+
+def omit_urls() -> None:
+    """Omit urllib3's lines at DEBUG, which have the URL of each request.
+
+    The query of a URL that a download is redirected to can be a signature. The tap logs a metric
+    for each of its requests.
+    """
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 
 def name_streams_of_metrics() -> None:

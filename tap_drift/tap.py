@@ -23,7 +23,7 @@ from tap_drift.cli import DriftCommand, log_level_error
 from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
 from tap_drift.input_files import config_paths
-from tap_drift.logs import SdkNoiseFilter, counted, name_streams_of_metrics
+from tap_drift.logs import SdkNoiseFilter, counted, name_streams_of_metrics, omit_urls
 from tap_drift.process import force_exit
 from tap_drift.settings import (
     default_values,
@@ -75,6 +75,7 @@ class TapDrift(Tap):
             raise ConfigValidationError("The log level is wrong", errors=[error])
         self.logger.addFilter(SdkNoiseFilter())
         name_streams_of_metrics()
+        omit_urls()
         # Worker threads, which can refresh a token, have no click context.
         self._config_paths = config_paths()
         # Meltano reads the environment itself, and drops the variables that it does not know.

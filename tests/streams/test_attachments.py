@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,3 +234,13 @@ def test_endless_redirects_fail_the_item(drift: FakeDrift, config: dict[str, Any
     drift.faults_by_path[path] = answer(302, Location=path)
     messages, _ = sync_failing(config, catalog=catalog("attachments"))
     assert len(messages.state()["bookmarks"]["attachments"]["failed_items"]) == 1
+
+
+def test_signature_of_a_redirect_is_not_logged(
+    drift: FakeDrift, storage: FakeDrift, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    storage.faults_by_path["/bucket/key"] = answer(200, b"stored")
+    redirect_to(storage, drift)
+    sync(config, catalog=catalog("attachments"))
+    assert "sig=1" not in caplog.text
