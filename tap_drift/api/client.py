@@ -19,7 +19,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_drift.api.auth import API_HOST, create_authenticator
-from tap_drift.api.connections import DownloadAdapter, DriftAdapter
+from tap_drift.api.connections import DownloadAdapter, DriftAdapter, load_body
 from tap_drift.api.rate_limit import RateLimiter
 from tap_drift.api.redaction import error_text, redirect_host
 from tap_drift.api.retry import (
@@ -197,6 +197,8 @@ class DriftClient:
         response = self._send_with_valid_token(request, context)
         if context.is_download:
             response = self._follow_redirects(response, context)
+            if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+                load_body(response)  # an error, which has no file
         try:
             context.validate(response)
             page = context.parse(response)

@@ -190,12 +190,18 @@ class DriftAdapter(_LimitedAdapter):
     @override
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
-        # A small body can decompress to gigabytes, and requests has no limit.
-        response._content = _read_body(response)  # noqa: SLF001 - where requests keeps it
+        load_body(response)
         return response
 
 
-def _read_body(response: requests.Response) -> bytes:
+def load_body(response: requests.Response) -> None:
+    """Read the body of a response, up to `MAX_RESPONSE_BYTES`.
+
+    A small body can decompress to gigabytes, and requests has no limit.
+
+    Raises:
+        ContentDecodingError: If it is larger.
+    """
     chunks: list[bytes] = []
     size = 0
     for chunk in response.iter_content(_CHUNK_BYTES):
@@ -204,7 +210,7 @@ def _read_body(response: requests.Response) -> bytes:
         if size > MAX_RESPONSE_BYTES:
             response.close()
             raise ContentDecodingError(_too_large(MAX_RESPONSE_BYTES))
-    return b"".join(chunks)
+    response._content = b"".join(chunks)  # noqa: SLF001 - where requests keeps it
 
 
 def _too_large(limit: int) -> str:

@@ -12,6 +12,7 @@ from fake_drift import FakeDrift, now_ms
 from faults import answer, answer_normally, truncated
 from runs import catalog, sync, sync_failing
 
+from tap_drift.api import connections
 from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
@@ -186,6 +187,19 @@ def test_unwritable_path_fails_the_stream_only(
     messages, error = sync_failing(config, catalog=catalog(*ALL))
     assert "Files below `attachments_path` cannot be used: " in str(error)
     assert len(messages.records()) == len(drift.account.conversations)
+
+
+@pytest.mark.usefixtures("clock")
+def test_error_page_of_a_download_is_limited(
+    drift: FakeDrift,
+    config: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(connections, "MAX_RESPONSE_BYTES", 100_000)
+    drift.faults_by_path["/attachments/"] = answer(400, "x" * 200_000)
+    sync_failing(config, catalog=catalog("attachments"))
+    assert "the response is larger than" in caplog.text
 
 
 # Redirects
