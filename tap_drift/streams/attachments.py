@@ -12,9 +12,13 @@ from urllib.parse import urlsplit
 from typing_extensions import override
 
 from tap_drift.api.client import RequestContext
-from tap_drift.api.responses import Page
-from tap_drift.exceptions import ItemFailedError, ItemNotFoundError
-from tap_drift.streams.conversation_children import MessagesStream, attachments_of
+from tap_drift.api.responses import Page, parse_messages
+from tap_drift.exceptions import ItemFailedError, ItemNotFoundError, RequestCancelledError
+from tap_drift.streams.conversation_children import (
+    ConversationChildStream,
+    MessagesStream,
+    attachments_of,
+)
 from tap_drift.streams.items import FetchResult
 from tap_drift.sync.attachment_store import AttachmentStore, safe_name
 
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 256 << 10
 
 
-class AttachmentsStream(MessagesStream):
+class AttachmentsStream(ConversationChildStream):
     """Attachments of each conversation's messages, and their files: `GET /attachments/{id}/data`.
 
     The messages are requested once, also if the stream `messages` is selected. Files are saved if
@@ -41,7 +45,10 @@ class AttachmentsStream(MessagesStream):
     """
 
     name = "attachments"
+    path = MessagesStream.path
     primary_keys = ("messageId", "id")
+    first_params = MessagesStream.first_params
+    parse = staticmethod(parse_messages)
 
     @override
     def start(self, queue: FetchQueue[FetchResult], outages: OutageCheck) -> None:
@@ -54,7 +61,7 @@ class AttachmentsStream(MessagesStream):
         stream = cast("MessagesStream | None", self._tap.streams.get(MessagesStream.name))
         messages = stream.submitted(record) if stream else None
         if messages is None:
-            return partial(self.fetch, item.context)
+            return super().task(record, item)
         return partial(self._fetch_from, messages, item.context)
 
     @override
@@ -80,9 +87,10 @@ class AttachmentsStream(MessagesStream):
         """
         try:
             attachments = messages.result().attachments
-        except CancelledError:
+        except (CancelledError, RequestCancelledError):  # the stream `messages` has failed
             return self.fetch(context)
-        return self._fetch_files(attachments, context)
+        files = partial(self._fetch_files, attachments, context)
+        return self.isolate(files, self.endpoint(context))
 
     def _fetch_files(self, attachments: list[Row], context: dict[str, Any]) -> FetchResult:
         records = self._process(attachments, context)

@@ -189,6 +189,26 @@ def test_unwritable_path_fails_the_stream_only(
     assert len(messages.records()) == len(drift.account.conversations)
 
 
+def test_attachment_without_usable_id_is_a_failed_item(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    conversation = drift.conversation_ids()[0]
+    drift.add_message(conversation, now_ms())
+    drift.account.added_messages[conversation][-1]["attachments"] = [{"id": "seven"}]
+    messages, error = sync_failing(config, catalog=catalog(*ALL))
+    assert "attachments: 1 item could not be read" in error
+    assert [*messages.state()["bookmarks"]["attachments"]["failed_items"]] == [str(conversation)]
+
+
+def test_failed_messages_do_not_cancel_attachments(
+    drift: FakeDrift, config: dict[str, Any]
+) -> None:
+    failing_map = {"messages": {"body": "1 / 0"}}
+    messages, error = sync_failing(config | {"stream_maps": failing_map}, catalog=catalog(*ALL))
+    assert "1 of 3 streams failed: messages" in error
+    assert {each["id"] for each in messages.records("attachments")} == {*attachments(drift)}
+
+
 @pytest.mark.usefixtures("clock")
 def test_error_page_of_a_download_is_limited(
     drift: FakeDrift,
