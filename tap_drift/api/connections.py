@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from http.client import HTTPResponse
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ContentDecodingError
@@ -35,24 +35,29 @@ MAX_DOWNLOAD_BYTES = 4 << 30
 _CHUNK_BYTES = 64 << 10
 
 
+class Limits(NamedTuple):
+    """The limits of a response."""
+
+    timeout_factor: int
+    """The response must be complete after this many times the timeout of a single read."""
+
+    max_bytes: int
+
+
 class _LimitedReader(io.RawIOBase):
     """Reads a response from a socket, up to a deadline and a size.
 
     The socket's timeout bounds single reads only.
     """
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, limits: Limits) -> None:
         self._raw = raw
         self._socket = sock
         self._read_timeout = sock.gettimeout()
-        timeout_factor, self._max_bytes = self.limits()
-        self._total = timeout_factor * (self._read_timeout or 0.0)
+        self._total = limits.timeout_factor * (self._read_timeout or 0.0)
         self._deadline = time.monotonic() + self._total
+        self._max_bytes = limits.max_bytes
         self._size = 0
-
-    def limits(self) -> tuple[int, int]:
-        """Return the factor of the timeout, and the size in bytes."""
-        return TOTAL_TIMEOUT_FACTOR, MAX_RESPONSE_BYTES
 
     @override
     def readable(self) -> bool:
@@ -80,17 +85,16 @@ class _LimitedReader(io.RawIOBase):
 class _LimitedResponse(HTTPResponse):
     """A response with a deadline and a largest size, headers included."""
 
-    reader_class: ClassVar = _LimitedReader
+    limits: ClassVar[Limits]
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(self.reader_class(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_LimitedReader(self.fp.detach(), sock, self.limits))
 
 
 class _Connection(HTTPConnection):
     """Sends a GET again, at once, if the server had closed the idle connection."""
 
-    response_class = _LimitedResponse
     _is_reused = False
     _get: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
@@ -121,71 +125,61 @@ class _Connection(HTTPConnection):
         return response
 
 
-class _SecureConnection(_Connection, HTTPSConnection):
-    pass
+def _pool_classes(limits: Limits) -> dict[str, type[HTTPConnectionPool]]:
+    """Return the classes of connection pools whose responses have these limits, by URL scheme."""
 
+    class Response(_LimitedResponse):
+        pass
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    class Connection(_Connection):
+        response_class = Response
 
+    class SecureConnection(Connection, HTTPSConnection):
+        pass
 
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
 
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
 
-class _DownloadReader(_LimitedReader):
-    @override
-    def limits(self) -> tuple[int, int]:
-        return DOWNLOAD_TIMEOUT_FACTOR, MAX_DOWNLOAD_BYTES
-
-
-class _DownloadResponse(_LimitedResponse):
-    reader_class = _DownloadReader
-
-
-class _DownloadConnection(_Connection):
-    response_class = _DownloadResponse
-
-
-class _SecureDownloadConnection(_DownloadConnection, HTTPSConnection):
-    pass
-
-
-class _DownloadPool(HTTPConnectionPool):
-    ConnectionCls = _DownloadConnection
-
-
-class _SecureDownloadPool(HTTPSConnectionPool):
-    ConnectionCls = _SecureDownloadConnection
+    Response.limits = limits
+    return {"http": Pool, "https": SecurePool}
 
 
 class _LimitedAdapter(HTTPAdapter):
-    pools: ClassVar[dict[str, type[HTTPConnectionPool]]]
+    """An adapter that limits responses in time and size, and reconnects by itself."""
+
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        self._pool_classes = _pool_classes(limits)
+        super().__init__(**options)
 
     @override
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager: PoolManager
-        self.poolmanager.pool_classes_by_scheme = self.pools
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
     @override
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, **proxy_kwargs)
         if not proxy.lower().startswith("socks"):  # these have connections of their own
-            manager.pool_classes_by_scheme = self.pools
+            manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
 
 class DownloadAdapter(_LimitedAdapter):
     """An adapter for files: its limits are higher, and the caller reads the body."""
 
-    pools: ClassVar = {"http": _DownloadPool, "https": _SecureDownloadPool}
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Limits(DOWNLOAD_TIMEOUT_FACTOR, MAX_DOWNLOAD_BYTES), **options)
 
 
 class DriftAdapter(_LimitedAdapter):
-    """An adapter that limits responses in time and size, and reconnects by itself."""
+    """An adapter for Drift's API, which reads the body."""
 
-    pools: ClassVar = {"http": _Pool, "https": _SecurePool}
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Limits(TOTAL_TIMEOUT_FACTOR, MAX_RESPONSE_BYTES), **options)
 
     @override
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:

@@ -13,7 +13,6 @@ from runs import catalog, sync, sync_failing
 
 from tap_drift.api import connections
 from tap_drift.api.client import DriftSession
-from tap_drift.api.connections import DriftAdapter
 from tap_drift.api.retry import BACKOFF_SECONDS
 from tap_drift.sandbox.data.account import Account
 from tap_drift.sync.failed_items import FailedItems
@@ -156,7 +155,6 @@ def test_large_response_is_not_read_to_its_end(
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
     with DriftSession() as session:
-        session.mount("http://", DriftAdapter())
         yield session
 
 
@@ -234,10 +232,9 @@ def test_post_on_a_closed_connection_is_not_repeated(
     assert drift.count_requests("/oauth2/token") == 1
 
 
-def test_proxy_has_the_same_connections(
-    drift: FakeDrift, session: requests.Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_has_the_same_connections(drift: FakeDrift, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_RESPONSE_BYTES", SIZE_LIMIT)
+    session = DriftSession()
     url, proxies = "http://drift.example/x", {"http": drift.url}
     assert session.get(url, proxies=proxies).status_code == 401
     assert drift.requests == [url]
