@@ -7,13 +7,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 from fake_drift import TOKEN
 from faults import answer, answer_normally, page
 from runs import CapturedMessages, catalog, sync
 
-from tap_drift.api.auth import StaticToken
-from tap_drift.api.client import DriftSession
 from tap_drift.exceptions import (
     RequestCancelledError,
     RetriesExhaustedError,
@@ -38,29 +35,6 @@ def stream_of(config: dict[str, Any], name: str) -> DriftStream:
 
 
 # What a request has
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"params": "next="},
-        {"params": {"statusId": ["1", "3"], "left": None}},
-        {"headers": {"user-agent": "mine", "Accept": None}},
-        {"headers": {"X-Hook": "1"}, "json": {"a": 1}},
-        {"data": {"grant_type": "refresh_token"}, "auth": ("user", "password")},
-        {"cookies": {"mine": "2"}},
-        {"hooks": {"response": print}},
-    ],
-)
-def test_session_prepares_requests_as_requests_does(options: dict[str, Any]) -> None:
-    session, reference = DriftSession(), requests.Session()
-    for each in (session, reference):
-        each.auth = StaticToken(TOKEN)
-        each.cookies.set("session", "1")
-    request = requests.Request("get", "http://drift.test/path?page_token=", **options)
-    prepared, expected = session.prepare_request(request), reference.prepare_request(request)
-    for name in ("method", "url", "headers", "body", "hooks"):
-        assert getattr(prepared, name) == getattr(expected, name), name
 
 
 def test_first_request_is_the_documented_one(drift: FakeDrift, config: dict[str, Any]) -> None:
