@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _MILLISECOND = timedelta(milliseconds=1)
+
+# msgspec writes microseconds unless they are 0.
+_EPOCH_WITH_MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1)  # noqa: DTZ001 - UTC is appended
+_ENCODER = msgspec.json.Encoder()
 
 
 def format_timestamp(moment: datetime) -> str:
@@ -24,9 +29,9 @@ def from_epoch_ms(epoch_ms: int) -> str:
         OverflowError: If the moment lies outside the years 1 to 9999.
         TypeError: If the value is not a number.
     """
-    # Without a time zone, which takes half of the time of `isoformat`.
-    moment = _NAIVE_EPOCH + epoch_ms * _MILLISECOND
-    return moment.isoformat("T", "milliseconds") + "+00:00"
+    # `isoformat` takes half as long again, and a listing has two times per row.
+    quoted = _ENCODER.encode(_EPOCH_WITH_MICROSECOND + epoch_ms * _MILLISECOND)
+    return quoted[1:24].decode() + "+00:00"
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -15,6 +15,8 @@ from tap_drift.timestamps import format_timestamp, from_epoch_ms, to_epoch_ms
         (1686303381001, "2023-06-09T09:36:21.001+00:00"),
         (0, "1970-01-01T00:00:00.000+00:00"),
         (-1, "1969-12-31T23:59:59.999+00:00"),
+        (-62135596800000, "0001-01-01T00:00:00.000+00:00"),
+        (253402300799999, "9999-12-31T23:59:59.999+00:00"),
     ],
 )
 def test_epoch_ms_always_has_three_decimals(epoch_ms: int, formatted: str) -> None:
