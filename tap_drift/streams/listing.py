@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError
@@ -34,6 +36,12 @@ PAGES_AHEAD = 2
 
 With one, the next request would wait for the main thread, which does not release Python's lock
 while it writes a page.
+"""
+
+SLOW_PAGE_SECONDS = 0.02
+"""Pages that come sooner are not read ahead, unless they have children.
+
+A thread would take more CPU time than it saves.
 """
 
 _ITEMS_PER_BATCH = 100
@@ -91,7 +99,7 @@ class ListingReader:
 
     @contextmanager
     def open(self) -> Iterator[Iterator[PageBatch]]:
-        """Provide the batches, which are read ahead in another thread."""
+        """Provide the batches; another thread reads them ahead, unless they come at once."""
         # The process does not wait for requests under way: `run_as_process` ends it.
         with ExitStack() as stack:
             self._listing.cancelled.clear()
@@ -99,7 +107,11 @@ class ListingReader:
             ahead = PAGES_AHEAD
             if self._children:
                 ahead += self._start_children(stack)
-            yield iter(stack.enter_context(Prefetcher(self._batches(), ahead)))
+            batches, started_at = self._batches(), time.monotonic()
+            first = [*islice(batches, 1)]
+            if self._children or time.monotonic() - started_at > SLOW_PAGE_SECONDS:
+                batches = iter(stack.enter_context(Prefetcher(batches, ahead)))
+            yield chain(first, batches)
 
     def _start_children(self, stack: ExitStack) -> int:
         """Start the children, until the stack closes; return the further pages to read ahead."""

@@ -14,6 +14,7 @@ from faults import answer, page
 from runs import sync
 from typing_extensions import override
 
+from tap_drift.streams import listing
 from tap_drift.sync.writer import MessageWriter
 from tap_drift.tap import TapDrift
 
@@ -81,11 +82,36 @@ class WaitingOutput(io.BytesIO):
 
 
 def test_next_page_is_requested_while_a_page_is_written(
-    drift: FakeDrift, config: dict[str, Any]
+    drift: FakeDrift, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listing, "SLOW_PAGE_SECONDS", 0)
     output = WaitingOutput(drift, requests=2)
     TapDrift(config=config, message_writer=MessageWriter(output)).sync_all()
     assert output.getvalue().count(b'"RECORD"') == 250
+
+
+class ObservingOutput(io.BytesIO):
+    """Output that records the server's number of requests before each write of records."""
+
+    def __init__(self, drift: FakeDrift) -> None:
+        super().__init__()
+        self.drift = drift
+        self.requests: list[int] = []
+
+    @override
+    def write(self, data: Any) -> int:
+        if b'"RECORD"' in data:
+            self.requests.append(len(self.drift.requests))
+        return super().write(data)
+
+
+def test_page_that_comes_at_once_is_not_read_ahead(
+    drift: FakeDrift, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SLOW_PAGE_SECONDS", 60)
+    output = ObservingOutput(drift)
+    TapDrift(config=config, message_writer=MessageWriter(output)).sync_all()
+    assert output.requests == [1, 2, 3]
 
 
 # Lookback
