@@ -21,7 +21,8 @@ _TAGS = {
     *("table", "tbody", "td", "th", "thead", "tr"),
 }
 _ATTRIBUTES = {"a": {"href"}, "img": {"src", "alt"}}
-_SCHEMES = {"http", "https", "mailto", "tel"}
+_WEB_SCHEMES = {"http", "https"}
+_SCHEMES = _WEB_SCHEMES | {"mailto", "tel"}
 _BIDI_CONTROLS = dict.fromkeys(
     [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}"
 )
@@ -46,12 +47,17 @@ def sanitize(body: str) -> Markup:
 
 
 def is_web_link(url: object) -> bool:
-    """Whether a value is an absolute URL with a harmless scheme."""
+    """Whether a value is an absolute URL with a harmless scheme.
+
+    Without a host, as in `https:a.html`, a browser resolves it against the page's address.
+    """
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
     except ValueError:
         return False
-    return parts is not None and parts.scheme in _SCHEMES
+    if parts is None or parts.scheme not in _SCHEMES:
+        return False
+    return bool(parts.netloc) or parts.scheme not in _WEB_SCHEMES
 
 
 def _absolute_urls(_tag: str, name: str, value: str) -> str | None:
