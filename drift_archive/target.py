@@ -92,6 +92,14 @@ class TargetDriftArchive(Target):
         super(Target, cls).append_builtin_config(config_jsonschema)
 
     @override
+    def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        super()._process_schema_message(message_dict)
+        for sink in self._sinks_to_clear:
+            # The SDK writes the records of the old schema at the next full drain only: they would
+            # replace newer ones of the same rows.
+            self.drain_one(sink)
+
+    @override
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Do nothing: the archive keeps rows that Drift no longer has."""
 

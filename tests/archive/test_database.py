@@ -115,6 +115,18 @@ def test_schema_that_changes_within_a_run_adds_its_columns(archive: ArchiveRuns)
     assert archive.query("SELECT id, a, b FROM things") == [(1, "x", None), (2, None, "y")]
 
 
+def test_last_record_wins_if_the_schema_changes_before_it(
+    archive: ArchiveRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drift_archive.sink.ArchiveSink.MAX_SIZE_DEFAULT", 2)
+    text = {"type": "string"}
+    add(archive, {"id": 1, "a": "old"}, a=text)
+    add(archive, {"id": 2, "a": "x"}, a=text, b=text)
+    add(archive, {"id": 1, "a": "new"}, a=text, b=text)
+    archive.run()
+    assert archive.query("SELECT id, a FROM things") == [(1, "new"), (2, "x")]
+
+
 def test_stream_without_a_key_keeps_every_record(archive: ArchiveRuns) -> None:
     schema = {"properties": {"a": {"type": "string"}}}
     record = {"type": "RECORD", "stream": "log", "record": {"a": "x"}}
