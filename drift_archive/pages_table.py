@@ -70,6 +70,16 @@ UPDATE archive_pages SET isChanged = 1 WHERE conversationId IN (
 """
 
 
+_ROWS_MOVE = ("messages", "attachments", "meetings")
+"""Streams whose key does not contain the conversation's id, so that it can change."""
+
+_MARK_LEFT_PAGE = """
+AFTER UPDATE ON {stream} WHEN OLD."conversationId" IS NOT NEW."conversationId" BEGIN
+    UPDATE archive_pages SET isChanged = 1 WHERE conversationId = OLD."conversationId";
+END
+"""
+
+
 def create(connection: sa.Connection) -> None:
     """Create the tables."""
     for statement in _STATEMENTS:
@@ -82,10 +92,17 @@ def create_triggers(connection: sa.Connection, stream: str, columns: set[str]) -
     if not action:
         return
     for event in ("INSERT", "UPDATE"):
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER IF NOT EXISTS archive_{stream}_{event.lower()} "
-            f"AFTER {event} ON {stream} BEGIN {action}; END"
-        )
+        trigger = f"AFTER {event} ON {stream} BEGIN {action}; END"
+        _create_trigger(connection, f"archive_{stream}_{event.lower()}", trigger)
+    if stream in _ROWS_MOVE:
+        trigger = _MARK_LEFT_PAGE.format(stream=stream)
+        _create_trigger(connection, f"archive_{stream}_moved", trigger)
+
+
+def _create_trigger(connection: sa.Connection, name: str, definition: str) -> None:
+    """Create a trigger, also in place of the one that another version created."""
+    connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+    connection.exec_driver_sql(f"CREATE TRIGGER {name} {definition}")
 
 
 def _action(stream: str, columns: set[str]) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from archive_runs import conversation, message
+from archive_runs import AGENT, conversation, message
 
 from drift_archive import site
 
@@ -93,6 +95,30 @@ def test_new_name_of_a_user_writes_the_pages_with_it(three: ArchiveRuns) -> None
     three.run()
     assert times.written() & PAGES == {"3.html"}
     assert "After" in three.page(3)
+
+
+@pytest.mark.parametrize("conversation_id", [2, None])
+def test_moved_meeting_writes_the_page_that_it_left(
+    three: ArchiveRuns, conversation_id: int | None
+) -> None:
+    meeting = {"slug": "a", "agentId": 5, "slotStart": "2026-03-01T09:00:00.000+00:00"}
+    three.add("meetings", meeting | {"conversationId": 1})
+    three.run()
+    assert "2026-03-01 09:00:00" in three.page(1)
+    three.add("meetings", meeting | {"conversationId": conversation_id})
+    three.run()
+    assert "2026-03-01 09:00:00" not in three.page(1)
+
+
+def test_page_shows_changes_if_an_older_version_made_the_table(three: ArchiveRuns) -> None:
+    with contextlib.closing(sqlite3.connect(three.folder / "drift.sqlite")) as database:
+        database.executescript(
+            "DROP TRIGGER archive_contacts_update; CREATE TRIGGER archive_contacts_update "
+            "AFTER UPDATE ON contacts BEGIN SELECT 1; END"
+        )
+    three.add("contacts", {"id": 1, "attributes": {"name": "New name"}})
+    three.run()
+    assert "New name" in three.page(1)
 
 
 def test_other_title_writes_all_pages(three: ArchiveRuns) -> None:
