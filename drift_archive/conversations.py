@@ -172,6 +172,10 @@ class ConversationReader:
             people=people.named,
         )
 
+    def user(self, identifier: int) -> Person:
+        """Return a user."""
+        return _People(self).person("users", identifier)
+
     def rows(self, stream: str, column: str, value: object, order: str = "") -> list[Row]:
         """Return the rows of a stream with a value in a column."""
         self._cursor.execute(

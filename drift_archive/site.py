@@ -242,9 +242,10 @@ class Site:
         def counted(sql: str) -> list[dict[str, Any]]:
             return [dict(row) for row in connection.exec_driver_sql(sql).mappings()]
 
-        people = ConversationReader(connection)
+        reader = ConversationReader(connection)
         agents = [
-            row | {"name": visible(_user_name(people, row["id"]))} for row in counted(_COUNT_AGENTS)
+            row | {"name": visible(reader.user(int(row["id"])).name)}
+            for row in counted(_COUNT_AGENTS)
         ]
         return {
             "shards": counted(_COUNT_SHARDS.format(undated=UNDATED)),
@@ -357,11 +358,6 @@ def _search_texts(
             "\n".join(texts),
             " ".join([entry["id"], entry["contact"], entry["email"], *entry["tags"]]),
         )
-
-
-def _user_name(reader: ConversationReader, identifier: str) -> str:
-    rows = reader.rows("users", "id", int(identifier))
-    return str(rows[0]["name"] or rows[0]["alias"] or identifier) if rows else f"User {identifier}"
 
 
 def _count_column(column: str) -> str:

@@ -200,6 +200,15 @@ def test_summary_counts_what_can_be_filtered(archive: ArchiveRuns) -> None:
     assert summary["tags"] == [{"name": "vip", "conversations": 1}]
 
 
+def test_filter_names_agents_as_their_pages_do(archive: ArchiveRuns) -> None:
+    archive.add("users", {"id": 5, "name": " ", "email": "grace@acme.example"}, {"id": 6})
+    archive.add("messages", message(10, author=AGENT), message(11, author=AGENT | {"id": 6}))
+    archive.run()
+    names = {agent["name"] for agent in archive.json("list/summary.js")["agents"]}
+    assert names == {"grace@acme.example", "User 6"}
+    assert all(f"<bdi>{name}</bdi>" in archive.page() for name in names)
+
+
 def test_start_page_tells_that_there_is_no_manifest(three: ArchiveRuns) -> None:
     assert "had no" in three.text("index.html")
     (three.folder / "manifest.json").write_text("{}")
