@@ -28,6 +28,8 @@ NOISE_PREFIXES = ("Target sink for '%s' is full", "One or more records have exce
 
 _DATABASE_ERROR = "The database drift.sqlite in the folder `archive_path` could not be written"
 
+_LOG_LEVEL = "TARGET_DRIFT_ARCHIVE_LOGLEVEL"
+
 _INPUT_ERRORS = (
     InvalidInputLine,
     MissingKeyPropertiesError,
@@ -47,8 +49,12 @@ class _BatchNoiseFilter(logging.Filter):
 def run() -> None:
     """Run the target, and exit with 0, or with 1 after an error."""
     logger.addFilter(_BatchNoiseFilter())
+    try:
+        command = TargetDriftArchive.cli
+    except ValueError as error:  # the SDK sets up its logging
+        sys.exit(f"{TargetDriftArchive.name}: {error}. Change {_LOG_LEVEL} or LOGLEVEL.")
     with errors_as_messages():
-        TargetDriftArchive.cli.main(prog_name=TargetDriftArchive.name)
+        command.main(prog_name=TargetDriftArchive.name)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+import msgspec
 from singer_sdk import Target
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import PluginCapabilities
@@ -20,7 +22,11 @@ from drift_archive.site import Site
 if TYPE_CHECKING:
     from types import FrameType
 
+    from singer_sdk.plugin_base import _ConfigInput
+
 DATABASE_NAME = "drift.sqlite"
+
+_ENVIRONMENT = "ENV"
 
 
 class TargetDriftArchive(Target):
@@ -87,6 +93,20 @@ class TargetDriftArchive(Target):
 
     @classmethod
     @override
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        """Return the settings of the files, of which the later one wins."""
+        config = super().cb_config(
+            ctx, param, tuple(each for each in value if each == _ENVIRONMENT)
+        )
+        for path in value:
+            if path != _ENVIRONMENT:
+                config.config |= _read_config(path)
+        return config
+
+    @classmethod
+    @override
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         # Without the SDK's settings of targets: the archive always updates rows by their key.
         super(Target, cls).append_builtin_config(config_jsonschema)
@@ -141,3 +161,11 @@ class TargetDriftArchive(Target):
         self.message_reader.is_stopped = True
         if self.message_reader.is_waiting:
             raise Interrupted
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """Read a file of settings; the error does not show its content."""
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"'{path}' is not a JSON object of settings: {error}.") from None

@@ -105,6 +105,57 @@ def test_missing_config_file_is_named(
     assert "absent.json" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"title": "secret"', "truncated"),
+        ('{"title": secret}', "malformed"),
+        ("", "truncated"),
+        ('["secret"]', "Expected `object`, got `array`"),
+        ('{"title": "\udcff"}', "utf-8"),
+    ],
+)
+def test_wrong_config_file_is_named_without_its_content(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    content: str,
+    reason: str,
+) -> None:
+    path = tmp_path / "target.json"
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    monkeypatch.setattr(sys, "argv", [TargetDriftArchive.name, f"--config={path}"])
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert f"'{path}'" in error
+    assert reason in error
+    assert "secret" not in error
+
+
+def test_later_config_file_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").touch()
+    (tmp_path / "1.json").write_text('{"archive_path": "one", "title": "Chats"}')
+    (tmp_path / "2.json").write_text('{"archive_path": "two"}')
+    options = ["--config=1.json", "--config=ENV", "--config=2.json", "--input=empty"]
+    monkeypatch.setattr(sys, "argv", [TargetDriftArchive.name, *options])
+    monkeypatch.setenv("TARGET_DRIFT_ARCHIVE_REBUILD_PAGES", "true")
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 0
+    assert "Chats" in (tmp_path / "two" / "index.html").read_text()
+
+
+def test_unknown_log_level_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGET_DRIFT_ARCHIVE_LOGLEVEL", "loud")
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert str(end.value.code).startswith("target-drift-archive: Unknown level: 'LOUD'")
+    assert "TARGET_DRIFT_ARCHIVE_LOGLEVEL" in str(end.value.code)
+
+
 def test_command_reports_an_error_without_traceback(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "drift_archive"],
