@@ -105,6 +105,8 @@ class DriftCommand(ErrorReportingCommand, SingerCommand):
             elif option.name == "config":
                 option.callback = config_callback(cast("Callback", option.callback))
             elif option.name == "test":
+                # The SDK runs its own test, which exits with 0, for any other value.
+                option.type = click.Choice([each.value for each in CliTestOptionValue])
                 option.callback = partial(_test_callback, test, cast("Callback", option.callback))
             elif option.name == "discover":
                 option.callback = partial(_discover_callback, cast("Callback", option.callback))

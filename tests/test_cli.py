@@ -164,6 +164,29 @@ def test_test_mode_sends_one_request_per_stream(drift: FakeDrift, run_tap: RunTa
     assert drift.requests == ["/app/token_info", listing]
 
 
+def test_schema_test_prints_all_schemas_without_a_request(
+    drift: FakeDrift, run_tap: RunTap
+) -> None:
+    run = run_tap("--config=ENV", "--test=schema")
+    assert run.returncode == 0
+    messages = [json.loads(line) for line in run.stdout.splitlines()]
+    assert {message["type"] for message in messages} == {"SCHEMA"}
+    assert {message["stream"] for message in messages} == {
+        path.stem for path in (Path(__file__).parents[1] / "schemas").glob("*.json")
+    }
+    assert drift.requests == []
+
+
+@pytest.mark.parametrize("options", [("--test=shcema",), ("--test", "users")])
+def test_unknown_test_is_an_error_without_a_request(
+    options: tuple[str, ...], drift: FakeDrift, run_tap: RunTap
+) -> None:
+    run = run_tap("--config=ENV", *options)
+    assert run.returncode == 2
+    assert f"'{options[-1].removeprefix('--test=')}' is not one of 'all', 'schema'" in run.stderr
+    assert (run.stdout, drift.requests) == ("", [])
+
+
 # Input files
 
 
