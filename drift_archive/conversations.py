@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import msgspec
 
+from drift_archive.database import MAX_INTEGER
 from drift_archive.text import plain_text
 from drift_archive.views import COLUMNS
 
@@ -152,7 +153,7 @@ class ConversationReader:
             participants=[
                 people.person("users", each)
                 for each in _json(row.get("participants"), list)
-                if isinstance(each, int)
+                if _is_id(each)
             ],
             tags=_objects(row.get("conversationTags")),
             playbook=people.playbook(playbook_id) if playbook_id is not None else None,
@@ -204,11 +205,14 @@ class _People:
 
     def __init__(self, reader: ConversationReader) -> None:
         self._reader = reader
-        self._known: dict[tuple[str, object], Person] = {}
+        self._known: dict[tuple[str, int], Person] = {}
         self.named: set[tuple[str, int]] = set()
 
     def person(self, stream: str, identifier: object, *, bot: bool = False) -> Person:
         """Return a contact or user."""
+        if not _is_id(identifier):
+            unknown = "Unknown contact" if stream == "contacts" else "Unknown user"
+            return Person(stream, None, unknown, bot=bot)
         key = (stream, identifier)
         if key not in self._known:
             self._known[key] = self._read(stream, identifier, bot=bot)
@@ -220,10 +224,8 @@ class _People:
         rows = self._reader.rows("playbooks", "id", identifier)
         return str(rows[0]["name"]) if rows and rows[0]["name"] else f"Playbook {identifier}"
 
-    def _read(self, stream: str, identifier: object, *, bot: bool) -> Person:
+    def _read(self, stream: str, identifier: int, *, bot: bool) -> Person:
         kind = "Contact" if stream == "contacts" else "User"
-        if not isinstance(identifier, int):
-            return Person(stream, None, f"Unknown {kind.lower()}", bot=bot)
         self.named.add((stream, identifier))
         rows = self._reader.rows(stream, "id", identifier)
         row = rows[0] if rows else {}
@@ -303,6 +305,13 @@ def _json(text: object, kind: type[T]) -> T:
 
 def _objects(text: object) -> list[Row]:
     return [each for each in _json(text, list) if isinstance(each, dict)]
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    """Whether a value is a 64-bit integer, as all ids are."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return -MAX_INTEGER <= value < MAX_INTEGER
 
 
 def _seconds(start: str, end: str) -> int | None:

@@ -306,10 +306,10 @@ def page_path(conversation_id: int) -> str:
 def format_moment(moment: str | None) -> str:
     """Return a date-time in UTC as a person reads it, to the second."""
     try:
-        parsed = datetime.fromisoformat(moment or "")
-    except ValueError:
+        parsed = datetime.fromisoformat(moment or "").astimezone(UTC)
+    except (ValueError, OverflowError):
         return moment or "unknown"
-    return f"{parsed.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{parsed:%Y-%m-%d %H:%M:%S}"
 
 
 def format_duration(seconds: int) -> str:

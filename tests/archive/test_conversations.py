@@ -131,6 +131,29 @@ def test_details_are_shown(archive: ArchiveRuns) -> None:
     assert entry(archive)["agents"] == ["5"]
 
 
+@pytest.mark.parametrize("context", [{"ip": "192.0.2.1"}, {"location": {"city": "Oslo"}}])
+def test_members_that_drift_omits_are_not_shown(
+    archive: ArchiveRuns, context: dict[str, Any]
+) -> None:
+    archive.add("messages", message(10, context=context, buttons=[{}, {"value": "Yes"}]))
+    archive.add("conversation_details", {"id": 1, "conversationTags": [{}, {"name": "vip"}]})
+    archive.run()
+    page = archive.page()
+    assert ("192.0.2.1" in page) != ("Oslo" in page)
+    assert '<span class="button">Yes</span>' in page
+    assert page.count('<span class="tag">') == 1
+
+
+@pytest.mark.parametrize("identifier", [2**63, -(2**63) - 1, True, "5", 5.5])
+def test_value_that_is_no_id_is_an_unknown_user(archive: ArchiveRuns, identifier: object) -> None:
+    archive.add("users", {"id": 1, "name": "Grace"}, {"id": 5, "name": "Ada"})
+    archive.add("messages", message(10, author={"type": "user", "id": identifier}))
+    archive.add("conversation_details", {"id": 1, "participants": [identifier]})
+    archive.run()
+    assert "<bdi>Unknown user</bdi>" in archive.page()
+    assert entry(archive)["agents"] == []
+
+
 def test_objects_as_json_text_are_shown(archive: ArchiveRuns) -> None:
     """The tap can write objects as JSON text."""
     archive.add_messages(
@@ -197,6 +220,13 @@ def test_first_response_needs_a_question_and_an_answer(
 
 def test_moment_is_in_utc_to_the_second() -> None:
     assert format_moment("2026-02-28T10:00:59.999+02:00") == "2026-02-28 08:00:59"
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00", "yesterday"]
+)
+def test_moment_that_has_no_time_in_utc_is_unchanged(moment: str) -> None:
+    assert format_moment(moment) == moment
 
 
 @pytest.mark.parametrize(
