@@ -126,6 +126,15 @@ def test_other_title_writes_all_pages(three: ArchiveRuns) -> None:
     assert all("Chats of Acme" in three.page(identifier) for identifier in (1, 2, 3))
 
 
+def test_other_version_of_the_sanitizer_writes_all_pages(
+    three: ArchiveRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = Times(three.folder)
+    monkeypatch.setattr(site, "version", lambda package: f"another {package}")
+    three.run()
+    assert times.written() >= PAGES
+
+
 def test_rebuild_pages_writes_all_pages(three: ArchiveRuns) -> None:
     times = Times(three.folder)
     three.run(rebuild_pages=True)
