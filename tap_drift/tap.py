@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -35,7 +34,7 @@ from tap_drift.settings import (
 )
 from tap_drift.streams import STREAMS
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.emitted_schema import apply_to_catalog
+from tap_drift.streams.emitted_schema import with_emitted_schemas
 from tap_drift.streams.failed_items import FailedItemsStream
 from tap_drift.streams.per_conversation import PerConversationStream
 from tap_drift.sync.checkpoints import assume_coverage, state_error
@@ -93,10 +92,8 @@ class TapDrift(Tap):
     @override
     def input_catalog(self) -> Catalog | None:
         """The catalog that the user provides, with objects and lists as the settings want them."""
-        catalog = deepcopy(self._input_catalog)
-        if catalog:
-            apply_to_catalog(catalog, self.config)
-        return catalog
+        catalog = self._input_catalog
+        return with_emitted_schemas(catalog, self.config) if catalog else catalog
 
     @override
     def setup_mapper(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.schema.source import StreamSchema
-from singer_sdk.singerlib import Schema
+from singer_sdk.singerlib import Catalog, Schema
 from typing_extensions import override
 
 from tap_drift.schemas import SCHEMAS
@@ -16,7 +17,6 @@ from tap_drift.streams.open_objects import with_other_members
 
 if TYPE_CHECKING:
     from singer_sdk import Stream
-    from singer_sdk.singerlib import Catalog
 
 _Change = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -38,11 +38,15 @@ def declared(stream: str) -> dict[str, Any]:
     return SCHEMAS.get_schema(stream)
 
 
-def apply_to_catalog(catalog: Catalog, config: Mapping[str, Any]) -> None:
-    """Change the schemas in a catalog, which can be older than the settings."""
-    if change := _change(config):
-        for entry in catalog.streams:
-            entry.schema = Schema.from_dict(change(entry.schema.to_dict()))
+def with_emitted_schemas(catalog: Catalog, config: Mapping[str, Any]) -> Catalog:
+    """Return a catalog, which can be older than the settings, with the schemas that they want."""
+    change = _change(config)
+    if not change:
+        return catalog
+    changed = Catalog()
+    for name, entry in catalog.items():
+        changed[name] = replace(entry, schema=Schema.from_dict(change(entry.schema.to_dict())))
+    return changed
 
 
 def _change(config: Mapping[str, Any]) -> _Change | None:
