@@ -103,12 +103,12 @@ def run_tap(drift: FakeDrift) -> RunTap:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests of processes as slow, and of whole verifications: each costs about a second."""
+    """Mark tests of processes as slow, and of whole verifications and archives."""
     for item in items:
         module = getattr(item, "module", None)
         fixtures = {*getattr(item, "fixturenames", ())}
-        starts_process = {"run_tap", "verify", "verify_loaded"} & fixtures
-        if starts_process or hasattr(module, "subprocess"):
+        is_whole = {"run_tap", "verify", "verify_loaded", "archive"} & fixtures
+        if is_whole or hasattr(module, "subprocess"):
             item.add_marker(pytest.mark.slow)
 
 
@@ -136,6 +136,6 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(
-            f"Deselected: {count} slow tests (processes, real targets, Meltano, Airbyte, Dagster, "
-            "Airflow, chains of interrupted runs)."
+            f"Deselected: {count} slow tests (processes, whole verifications and archives, real "
+            "targets, Meltano, Airbyte, Dagster, Airflow, chains of interrupted runs)."
         )

@@ -15,6 +15,8 @@ import pytest
 from tap_drift.pipeline.processes import Pipeline
 from tap_drift.pipeline.state_file import StateFile
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

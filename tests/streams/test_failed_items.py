@@ -10,6 +10,7 @@ from fake_drift import TOKEN, now_ms
 from fake_target import FakeTarget
 from faults import answer, answer_normally, messages_page, page, reset, truncated
 from runs import CapturedMessages, catalog, catalog_entry, sync, sync_failing
+from seeds import positions
 
 from tap_drift.api.client import DriftSession
 from tap_drift.sandbox.data.account import Account
@@ -100,7 +101,7 @@ def messages_path(conversation_id: int) -> str:
 # One item
 
 
-@pytest.mark.parametrize("position", [0, 5, -1])
+@pytest.mark.parametrize("position", positions([5], [0, 5, -1]))
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 @pytest.mark.usefixtures("clock")
 def test_bad_item_costs_one_item(
@@ -267,7 +268,7 @@ def start_outage(drift: FakeDrift, after: int, start: Callable[[], None]) -> Non
     drift.on_request = lambda number: start() if number == after + 1 else None
 
 
-@pytest.mark.parametrize("after", [1, 4, 9, 13])
+@pytest.mark.parametrize("after", positions([4], [1, 4, 9, 13]))
 def test_errors_for_all_requests_for_minutes_lose_no_item(
     after: int, drift: FakeDrift, settings: dict[str, Any], clock: FakeClock
 ) -> None:
@@ -285,7 +286,7 @@ def test_errors_for_all_requests_for_minutes_lose_no_item(
     assert failed_items(messages) == {}
 
 
-@pytest.mark.parametrize("after", [1, 4, 9, 13])
+@pytest.mark.parametrize("after", positions([4], [1, 4, 9, 13]))
 def test_unreachable_drift_for_minutes_loses_no_item(
     after: int, drift: FakeDrift, settings: dict[str, Any], clock: FakeClock, outage: Outage
 ) -> None:
@@ -300,7 +301,7 @@ def test_unreachable_drift_for_minutes_loses_no_item(
     assert outage.requests > 0
 
 
-@pytest.mark.parametrize("after", [1, 4, 9, 13])
+@pytest.mark.parametrize("after", positions([4], [1, 4, 9, 13]))
 @pytest.mark.parametrize("is_connected", [True, False])
 def test_longer_outage_fails_streams_and_no_item(
     after: int,

@@ -262,6 +262,7 @@ def test_every_meeting_is_emitted_once_at_any_density(
     assert len(drift.requests) <= most_requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("includes_end", [True, False])
 @pytest.mark.parametrize("count", [1500, 2048, 2501])
 def test_windows_lose_no_meeting_at_their_ends(
