@@ -30,10 +30,14 @@ sys.dont_write_bytecode = False
 
 @pytest.fixture(autouse=True)
 def _restored_logging() -> Iterator[None]:
-    """Undo the SDK's configuration of the root logger: later tests would log more."""
+    """Undo the commands' configuration of the root logger and of warnings.
+
+    Later tests would log more.
+    """
     root = logging.getLogger()
     level, handlers = root.level, [*root.handlers]
     yield
+    logging.captureWarnings(capture=False)
     root.setLevel(level)
     for added in {*root.handlers} - {*handlers}:
         root.removeHandler(added)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from airbyte_protocol.models import AirbyteMessage
+from click.testing import CliRunner
 from fake_target import FakeTarget
 from faults import answer
 from jsonschema import Draft7Validator
 from runs import catalog, sync
 
+from tap_drift.airbyte.command import source as source_command
 from tap_drift.airbyte.writer import AirbyteWriter
+from tap_drift.sandbox.data.account import Account
 from tap_drift.settings import SETTINGS
 from tap_drift.timestamps import from_epoch_ms
 
@@ -98,13 +101,26 @@ class RunSource(Protocol):
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> RunSource:
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSource:
+    """Run the command in this process."""
+    monkeypatch.chdir(tmp_path)
+
     def run(command: str, **files: Any) -> SourceOutput:
-        for name, content in files.items():
-            (tmp_path / f"{name}.json").write_text(json.dumps(content))
-        options = [word for name in files for word in (f"--{name}", f"{name}.json")]
+        arguments = [command, *write_files(tmp_path, files)]
+        result = CliRunner().invoke(source_command, arguments, catch_exceptions=False)
+        assert not result.stderr
+        return SourceOutput(result.stdout, result.exit_code)
+
+    return run
+
+
+@pytest.fixture
+def source_process(tmp_path: Path) -> RunSource:
+    """Run the command as a process."""
+
+    def run(command: str, **files: Any) -> SourceOutput:
         process = subprocess.run(
-            [SOURCE, command, *options],
+            [SOURCE, command, *write_files(tmp_path, files)],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -116,6 +132,13 @@ def source(tmp_path: Path) -> RunSource:
     return run
 
 
+def write_files(folder: Path, files: dict[str, Any]) -> list[str]:
+    """Write the JSON files, and return the options that name them in this folder."""
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return [word for name in files for word in (f"--{name}", f"{name}.json")]
+
+
 @pytest.fixture(scope="module")
 def spec() -> dict[str, Any]:
     stdout = subprocess.check_output([SOURCE, "spec"], text=True)
@@ -124,11 +147,18 @@ def spec() -> dict[str, Any]:
 
 
 @pytest.fixture
+def account() -> Account:
+    return Account.from_seed(25, seed=7)
+
+
+@pytest.fixture
 def airbyte_config(drift: FakeDrift) -> dict[str, Any]:
+    """A configuration with which the listing has three pages."""
     return {
         "credentials": {"auth_type": "access_token", "access_token": drift.token},
         "api_url": drift.url,
         "lookback_seconds": 0,
+        "page_size": 10,
     }
 
 
@@ -185,9 +215,9 @@ def test_spec_accepts_token_or_oauth_credentials(
 
 
 def test_check_with_valid_config_succeeds(
-    source: RunSource, airbyte_config: dict[str, Any]
+    source_process: RunSource, airbyte_config: dict[str, Any]
 ) -> None:
-    output = source("check", config=airbyte_config)
+    output = source_process("check", config=airbyte_config)
     assert output.connection_status() == {"status": "SUCCEEDED"}
 
 
@@ -236,8 +266,8 @@ def test_unknown_setting_is_one_warning_without_values(
     assert "s3cret" not in json.dumps(output)
 
 
-def test_discover_matches_the_singer_catalog(source: RunSource) -> None:
-    [discovered] = source("discover", config={}).of_type("CATALOG")
+def test_discover_matches_the_singer_catalog(source_process: RunSource) -> None:
+    [discovered] = source_process("discover", config={}).of_type("CATALOG")
     streams = {stream["name"]: stream for stream in discovered["streams"]}
     singer_streams = {stream["tap_stream_id"]: stream for stream in catalog()["streams"]}
     assert set(streams) == set(singer_streams)
@@ -339,7 +369,7 @@ def test_full_refresh_ignores_the_state_of_a_finished_sync(
     assert len(second.records("conversations")) == len(drift.conversation_ids())
 
 
-@pytest.mark.parametrize(("generation_id", "rows"), [(3, 51), (4, 250), (None, 250)])
+@pytest.mark.parametrize(("generation_id", "rows"), [(3, 6), (4, 25), (None, 25)])
 def test_interrupted_refresh_resumes_only_its_own_generation(
     source: RunSource,
     drift: FakeDrift,
@@ -381,7 +411,7 @@ def test_failed_stream_is_incomplete_and_others_complete(
 def test_stream_with_failed_items_is_incomplete(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    bad = drift.conversation_ids()[200]
+    bad = drift.conversation_ids()[20]
     drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(403)
     configured = configured_catalog("conversations", "messages", "failed_items")
     output = source("read", config=airbyte_config, catalog=configured)
@@ -407,7 +437,7 @@ def test_stream_with_failed_items_is_incomplete(
 def test_stream_with_allowed_failed_items_is_complete(
     source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    bad = drift.conversation_ids()[200]
+    bad = drift.conversation_ids()[20]
     drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(403)
     output = source(
         "read",
@@ -628,11 +658,12 @@ def test_new_refresh_token_is_sent_in_a_control_message(
 
 
 def test_messages_do_not_contain_the_token(
-    source: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
+    source_process: RunSource, drift: FakeDrift, airbyte_config: dict[str, Any]
 ) -> None:
-    output = source(
+    output = source_process(
         "read", config=airbyte_config, catalog=configured_catalog("conversations", "users")
     )
+    assert output.exit_code == 0
     assert drift.token not in json.dumps(output)
 
 
@@ -733,7 +764,7 @@ def test_full_disk_is_reported_on_stderr(
 def test_sigterm_writes_state_and_incomplete_statuses(
     drift: FakeDrift, airbyte_config: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(airbyte_config | {"page_size": 10}))
+    (tmp_path / "config.json").write_text(json.dumps(airbyte_config | {"page_size": 2}))
     (tmp_path / "catalog.json").write_text(
         json.dumps(configured_catalog("conversations", "messages"))
     )
@@ -743,7 +774,7 @@ def test_sigterm_writes_state_and_incomplete_statuses(
         stdout=subprocess.PIPE,
         text=True,
     ) as run:
-        drift.on_request = lambda request: run.terminate() if request == 60 else None
+        drift.on_request = lambda request: run.terminate() if request == 20 else None
         stdout, _ = run.communicate()
     output = SourceOutput(stdout, run.returncode)
     assert output.exit_code == -signal.SIGTERM  # ended by the signal, as PyAirbyte expects

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -115,15 +114,15 @@ class SourceDrift(TapDrift):
 class SourceCommand(ErrorReportingCommand, click.Group):
     """The command group: reports errors as TRACE messages and exits with code 1."""
 
-    @cached_property
-    def writer(self) -> AirbyteWriter:
-        """The writer of all messages; the first access also configures logging to use it."""
-        writer = AirbyteWriter()
-        named = logging.getLevelName(os.environ.get("TAP_DRIFT_LOGLEVEL", "INFO").upper())
-        level = named if isinstance(named, int) else logging.INFO
-        logging.basicConfig(handlers=[AirbyteLogHandler(writer)], level=level, force=True)
-        logging.captureWarnings(capture=True)
-        return writer
+    writer: AirbyteWriter
+    """The writer of all messages of a run."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command, with its log as LOG messages, and exit as the base class does."""
+        self.writer = AirbyteWriter()
+        _set_up_logging(self.writer)
+        super().main(*args, **kwargs)
 
     @override
     def report_error(self, error: Exception) -> None:
@@ -239,6 +238,13 @@ def run() -> NoReturn:
     """Run the command and exit the process."""
     # PyAirbyte sends SIGTERM when it stops reading, and reports exit code 143 as a failure.
     run_as_process(source, exit_by_signal=True)
+
+
+def _set_up_logging(writer: AirbyteWriter) -> None:
+    named = logging.getLevelName(os.environ.get("TAP_DRIFT_LOGLEVEL", "INFO").upper())
+    level = named if isinstance(named, int) else logging.INFO
+    logging.basicConfig(handlers=[AirbyteLogHandler(writer)], level=level, force=True)
+    logging.captureWarnings(capture=True)
 
 
 def _read_json(path: str, *kinds: type) -> Any:  # noqa: ANN401 - JSON
