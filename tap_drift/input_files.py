@@ -104,7 +104,8 @@ def read_json_file(
         return None
     kind = str(option.name)
     try:
-        text = file.read()
+        with file:
+            text = file.read()
         content = parse_json(text, file.name)
     except UnicodeDecodeError:
         raise click.BadParameter(f"'{file.name}' is not a text file.") from None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +16,12 @@ from fake_clock import FakeClock
 from fake_drift import FakeDrift
 
 from tap_drift.sandbox.data.account import Account
+from tap_drift.tap import TapDrift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runs import RunTap, StandardStream
+    from runs import InvokeTap, RunTap, StandardStream
 
 
 # With this variable, which images of containers set, each process of a test would compile all the
@@ -28,19 +30,25 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-@pytest.fixture(autouse=True)
-def _restored_logging() -> Iterator[None]:
-    """Undo the commands' configuration of the root logger and of warnings.
-
-    Later tests would log more.
-    """
+@contextmanager
+def _logging_restored() -> Iterator[None]:
+    """Undo what a command configures: the root logger, and warnings that are logged."""
     root = logging.getLogger()
     level, handlers = root.level, [*root.handlers]
-    yield
-    logging.captureWarnings(capture=False)
-    root.setLevel(level)
-    for added in {*root.handlers} - {*handlers}:
-        root.removeHandler(added)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        root.setLevel(level)
+        for added in {*root.handlers} - {*handlers}:
+            root.removeHandler(added)
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    """Restore the logging after each test: later tests would log more."""
+    with _logging_restored():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +92,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture
 def run_tap(drift: FakeDrift) -> RunTap:
-    """Run the command against `drift`; keyword arguments are environment variables."""
+    """Run the command against `drift` as a process.
+
+    Keyword arguments are environment variables.
+    """
 
     def run(
         *arguments: str,
@@ -102,6 +113,30 @@ def run_tap(drift: FakeDrift) -> RunTap:
             text=True,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def invoke_tap(
+    drift: FakeDrift, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> InvokeTap:
+    """Run the command against `drift` in this process, from the arguments to the exit code.
+
+    Keyword arguments are environment variables.
+    """
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        settings = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+        capsys.readouterr()
+        with monkeypatch.context() as patch, _logging_restored():
+            for name, value in (settings | environment).items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                TapDrift.cli(arguments, prog_name="tap-drift")
+        output = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return subprocess.CompletedProcess(arguments, end.value.code, output.out, output.err)
 
     return run
 

@@ -117,6 +117,12 @@ class RunTap(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
+class InvokeTap(Protocol):
+    """Runs the command `tap-drift` in this process."""
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]: ...
+
+
 class RunPipe(Protocol):
     """Runs `tap-drift | target`, and returns the state that the target writes."""
 

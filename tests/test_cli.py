@@ -22,7 +22,7 @@ from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
-    from runs import RunTap
+    from runs import InvokeTap, RunTap
 
 
 FUTURE = "2099-01-01T00:00:00.000+00:00"
@@ -58,8 +58,8 @@ def test_complete_run_exits_0(drift: FakeDrift, run_tap: RunTap) -> None:
     assert TOKEN not in run.stderr
 
 
-def test_refused_token_is_one_error_without_the_token(run_tap: RunTap) -> None:
-    run = run_tap("--config=ENV", TAP_DRIFT_ACCESS_TOKEN="wrong-token-that-must-not-be-logged")
+def test_refused_token_is_one_error_without_the_token(invoke_tap: InvokeTap) -> None:
+    run = invoke_tap("--config=ENV", TAP_DRIFT_ACCESS_TOKEN="wrong-token-that-must-not-be-logged")
     assert run.returncode == 1
     [error] = errors(run)
     assert "`access_token`" in error
@@ -67,38 +67,42 @@ def test_refused_token_is_one_error_without_the_token(run_tap: RunTap) -> None:
     assert "wrong-token" not in run.stderr + run.stdout
 
 
-def test_debug_log_has_a_traceback_without_the_token(drift: FakeDrift, run_tap: RunTap) -> None:
+def test_debug_log_has_a_traceback_without_the_token(
+    drift: FakeDrift, invoke_tap: InvokeTap
+) -> None:
     drift.faults.append(answer(400, {"error": {"type": "x", "message": f"no {TOKEN}"}}))
-    run = run_tap("--config=ENV", TAP_DRIFT_LOGLEVEL="DEBUG")
+    run = invoke_tap("--config=ENV", TAP_DRIFT_LOGLEVEL="DEBUG")
     assert run.returncode == 1
     assert "Traceback" in run.stderr
     assert TOKEN not in run.stderr + run.stdout
 
 
-def test_invalid_settings_are_named_before_any_request(drift: FakeDrift, run_tap: RunTap) -> None:
-    run = run_tap("--config=ENV", TAP_DRIFT_PAGE_SIZE="abc", TAP_DRIFT_START_DATE="soon")
+def test_invalid_settings_are_named_before_any_request(
+    drift: FakeDrift, invoke_tap: InvokeTap
+) -> None:
+    run = invoke_tap("--config=ENV", TAP_DRIFT_PAGE_SIZE="abc", TAP_DRIFT_START_DATE="soon")
     assert run.returncode == 1
     assert named_settings(run) == ["start_date", "page_size"]
     assert "Traceback" not in run.stderr
     assert drift.requests == []
 
 
-def test_invalid_bookmark_is_named(tmp_path: Path, run_tap: RunTap) -> None:
+def test_invalid_bookmark_is_named(tmp_path: Path, invoke_tap: InvokeTap) -> None:
     state = tmp_path / "state.json"
     state.write_text('{"bookmarks": {"conversations": {"replication_key_value": "soon"}}}')
-    run = run_tap("--config=ENV", "--state", str(state))
+    run = invoke_tap("--config=ENV", "--state", str(state))
     assert run.returncode == 1
     assert "`replication_key_value` of `conversations` is not a date-time" in errors(run)[0]
 
 
 @pytest.mark.parametrize("state", [{"replication_key_value": FUTURE}, {"resume": FUTURE_RESUME}])
 def test_bookmark_in_the_future_is_an_error(
-    state: dict[str, Any], drift: FakeDrift, tmp_path: Path, run_tap: RunTap
+    state: dict[str, Any], drift: FakeDrift, tmp_path: Path, invoke_tap: InvokeTap
 ) -> None:
     """It would read nothing, in this run and in all later ones."""
     bookmark = {"replication_key": "updatedAt", **state}
     (tmp_path / "state.json").write_text(json.dumps({"bookmarks": {"messages": bookmark}}))
-    run = run_tap("--config=ENV", f"--state={tmp_path / 'state.json'}")
+    run = invoke_tap("--config=ENV", f"--state={tmp_path / 'state.json'}")
     assert run.returncode == 1
     [error] = errors(run)
     assert error.startswith(f"The state of `messages` is complete up to {FUTURE}, which is in the")
@@ -128,8 +132,8 @@ def test_unknown_log_level_is_one_sentence(name: str, drift: FakeDrift, run_tap:
 
 
 @pytest.mark.parametrize("level", ["", "debug", "ERROR"])
-def test_known_log_levels_are_accepted(level: str, run_tap: RunTap) -> None:
-    assert run_tap("--config=ENV", "--discover", TAP_DRIFT_LOGLEVEL=level).returncode == 0
+def test_known_log_levels_are_accepted(level: str, invoke_tap: InvokeTap) -> None:
+    assert invoke_tap("--config=ENV", "--discover", TAP_DRIFT_LOGLEVEL=level).returncode == 0
 
 
 def test_unexpected_exception_is_named_without_its_text() -> None:
@@ -138,11 +142,11 @@ def test_unexpected_exception_is_named_without_its_text() -> None:
     assert "words" not in sentence
 
 
-def test_empty_selection_is_logged(run_tap: RunTap, tmp_path: Path) -> None:
+def test_empty_selection_is_logged(invoke_tap: InvokeTap, tmp_path: Path) -> None:
     selected = catalog("users")
     catalog_entry(selected, "users")["metadata"][-1]["metadata"]["selected"] = False
     (tmp_path / "catalog.json").write_text(json.dumps(selected))
-    run = run_tap("--config=ENV", f"--catalog={tmp_path / 'catalog.json'}")
+    run = invoke_tap("--config=ENV", f"--catalog={tmp_path / 'catalog.json'}")
     assert run.returncode == 0
     assert "No stream is selected: nothing is read." in run.stderr
 
@@ -151,23 +155,23 @@ def test_empty_selection_is_logged(run_tap: RunTap, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--test", "--test=all"])
-def test_test_mode_names_invalid_settings(option: str, run_tap: RunTap) -> None:
-    run = run_tap("--config=ENV", option, TAP_DRIFT_PAGE_SIZE="0")
+def test_test_mode_names_invalid_settings(option: str, invoke_tap: InvokeTap) -> None:
+    run = invoke_tap("--config=ENV", option, TAP_DRIFT_PAGE_SIZE="0")
     assert run.returncode == 1
     assert named_settings(run) == ["page_size"]
     assert "Traceback" not in run.stderr
 
 
-def test_test_mode_sends_one_request_per_stream(drift: FakeDrift, run_tap: RunTap) -> None:
-    assert run_tap("--config=ENV", "--test").returncode == 0
+def test_test_mode_sends_one_request_per_stream(drift: FakeDrift, invoke_tap: InvokeTap) -> None:
+    assert invoke_tap("--config=ENV", "--test").returncode == 0
     listing = "/conversations/list?limit=100&page_token="
     assert drift.requests == ["/app/token_info", listing]
 
 
 def test_schema_test_prints_all_schemas_without_a_request(
-    drift: FakeDrift, run_tap: RunTap
+    drift: FakeDrift, invoke_tap: InvokeTap
 ) -> None:
-    run = run_tap("--config=ENV", "--test=schema")
+    run = invoke_tap("--config=ENV", "--test=schema")
     assert run.returncode == 0
     messages = [json.loads(line) for line in run.stdout.splitlines()]
     assert {message["type"] for message in messages} == {"SCHEMA"}
@@ -179,9 +183,9 @@ def test_schema_test_prints_all_schemas_without_a_request(
 
 @pytest.mark.parametrize("options", [("--test=shcema",), ("--test", "users")])
 def test_unknown_test_is_an_error_without_a_request(
-    options: tuple[str, ...], drift: FakeDrift, run_tap: RunTap
+    options: tuple[str, ...], drift: FakeDrift, invoke_tap: InvokeTap
 ) -> None:
-    run = run_tap("--config=ENV", *options)
+    run = invoke_tap("--config=ENV", *options)
     assert run.returncode == 2
     assert f"'{options[-1].removeprefix('--test=')}' is not one of 'all', 'schema'" in run.stderr
     assert (run.stdout, drift.requests) == ("", [])
@@ -205,12 +209,12 @@ def test_unknown_test_is_an_error_without_a_request(
     ],
 )
 def test_invalid_file_is_named_with_exit_code_2(
-    option: str, text: str | None, error: str, tmp_path: Path, run_tap: RunTap
+    option: str, text: str | None, error: str, tmp_path: Path, invoke_tap: InvokeTap
 ) -> None:
     file = tmp_path / "given.json"
     if text is not None:
         file.write_text(text)
-    run = run_tap("--config=ENV", option, str(file))
+    run = invoke_tap("--config=ENV", option, str(file))
     assert run.returncode == 2
     assert error in run.stderr
     assert str(file) in run.stderr
@@ -270,8 +274,8 @@ def test_state_and_catalog_must_have_the_singer_format(
         parameter.callback(click.Context(TapDrift.cli), parameter, opened)
 
 
-def test_state_can_be_read_from_a_pipe(run_tap: RunTap) -> None:
-    state = json.loads(run_tap("--config=ENV").stdout.splitlines()[-1])["value"]
+def test_state_can_be_read_from_a_pipe(invoke_tap: InvokeTap, run_tap: RunTap) -> None:
+    state = json.loads(invoke_tap("--config=ENV").stdout.splitlines()[-1])["value"]
     read, write = os.pipe()
     with os.fdopen(write, "w") as pipe:
         json.dump(state, pipe)

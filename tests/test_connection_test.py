@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fake_clock import FakeClock
     from faults import Fault
-    from runs import RunTap
+    from runs import InvokeTap, RunTap
 
 
 def check(config: dict[str, Any], *streams: str) -> tuple[bool, list[str]]:
@@ -160,10 +160,10 @@ def test_unreachable_api_fails_without_a_retry(config: dict[str, Any], clock: Fa
 # The command
 
 
-def test_command_prints_only_the_lines(run_tap: RunTap, tmp_path: Path) -> None:
+def test_command_prints_only_the_lines(invoke_tap: InvokeTap, tmp_path: Path) -> None:
     file = tmp_path / "catalog.json"
     file.write_text(json.dumps(catalog("users", "teams")))
-    run = run_tap("--config=ENV", "--test", "--catalog", str(file))
+    run = invoke_tap("--config=ENV", "--test", "--catalog", str(file))
     assert run.returncode == 0
     scopes, *lines = run.stdout.splitlines()
     assert scopes.startswith("scopes of the token: ")
@@ -197,17 +197,17 @@ def test_signal_during_the_test_writes_no_state(drift: FakeDrift) -> None:
 
 
 def test_command_under_meltano_tests_what_the_project_selects(
-    run_tap: RunTap, tmp_path: Path
+    invoke_tap: InvokeTap, tmp_path: Path
 ) -> None:
     """Meltano passes the catalog of an earlier run."""
     file = tmp_path / "catalog.json"
     file.write_text(json.dumps(catalog("conversations")))
     options = ("--config=ENV", "--test", "--catalog", str(file))
-    run = run_tap(*options, MELTANO_EXTRACT__SELECT='["users.*", "teams.*"]')
+    run = invoke_tap(*options, MELTANO_EXTRACT__SELECT='["users.*", "teams.*"]')
     assert sorted(run.stdout.splitlines()[1:]) == ["teams: works", "users: works"]
 
 
-def test_select_option_overrides_the_meltano_project(run_tap: RunTap) -> None:
+def test_select_option_overrides_the_meltano_project(invoke_tap: InvokeTap) -> None:
     options = ("--config=ENV", "--test", "--select=teams")
-    run = run_tap(*options, MELTANO_EXTRACT__SELECT='["users.*"]')
+    run = invoke_tap(*options, MELTANO_EXTRACT__SELECT='["users.*"]')
     assert run.stdout.splitlines()[1:] == ["teams: works"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fake_drift import FakeDrift
-    from runs import RunTap
+    from runs import InvokeTap
 
 
 def selected(catalog: dict[str, Any]) -> list[str]:
@@ -110,17 +110,19 @@ def test_help_says_what_test_and_select_do() -> None:
     assert "Streams to extract, such as 'messages,users'" in text
 
 
-def test_run_extracts_the_selected_streams_only(drift: FakeDrift, run_tap: RunTap) -> None:
-    run = run_tap("--config=ENV", "--select=users,teams")
+def test_run_extracts_the_selected_streams_only(drift: FakeDrift, invoke_tap: InvokeTap) -> None:
+    run = invoke_tap("--config=ENV", "--select=users,teams")
     assert run.returncode == 0
     streams = {json.loads(line).get("stream") for line in run.stdout.splitlines()}
     assert streams == {"users", "teams", None}
     assert drift.count_requests("/conversations/list") == 0
 
 
-def test_test_mode_tests_the_selected_streams(run_tap: RunTap, tmp_path: Path) -> None:
+def test_test_mode_tests_the_selected_streams(invoke_tap: InvokeTap, tmp_path: Path) -> None:
     (tmp_path / "catalog.json").write_text(json.dumps(catalog("conversations")))
-    run = run_tap("--config=ENV", "--test", "--select=users", f"--catalog={tmp_path}/catalog.json")
+    run = invoke_tap(
+        "--config=ENV", "--test", "--select=users", f"--catalog={tmp_path}/catalog.json"
+    )
     assert run.returncode == 0
     assert run.stdout.splitlines()[1:] == ["users: works"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runs import RunTap
+    from runs import InvokeTap
 
     from tap_drift.sandbox.server import SandboxHandler
 
@@ -191,9 +191,9 @@ def assert_refused(
 
 @pytest.mark.parametrize("option", [(), ("--test",)], ids=["run", "--test"])
 def test_settings_in_the_environment_are_refused(
-    option: tuple[str, ...], oauth: FakeOAuthDrift, run_tap: RunTap
+    option: tuple[str, ...], oauth: FakeOAuthDrift, invoke_tap: InvokeTap
 ) -> None:
-    run = run_tap("--config=ENV", *option, **environment(oauth))
+    run = invoke_tap("--config=ENV", *option, **environment(oauth))
     assert run.returncode == 1
     output = run.stderr + run.stdout
     assert REFUSED + "that needs one --config file" in output
@@ -202,23 +202,23 @@ def test_settings_in_the_environment_are_refused(
 
 
 def test_settings_in_several_files_are_refused(
-    oauth: FakeOAuthDrift, config_file: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, config_file: Path, invoke_tap: InvokeTap
 ) -> None:
     other = config_file.with_name("other.json")
     other.write_text('{"page_size": 10}')
-    run = run_tap("--config", str(config_file), "--config", str(other))
+    run = invoke_tap("--config", str(config_file), "--config", str(other))
     assert_refused(run, oauth, "that needs one --config file")
 
 
 def test_settings_of_meltano_are_refused(
-    oauth: FakeOAuthDrift, config_file: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, config_file: Path, invoke_tap: InvokeTap
 ) -> None:
-    run = run_tap("--config", str(config_file), MELTANO_EXTRACTOR_NAME="tap-drift")
+    run = invoke_tap("--config", str(config_file), MELTANO_EXTRACTOR_NAME="tap-drift")
     assert_refused(run, oauth, "Meltano writes the settings file again for each run")
 
 
 def test_file_that_changes_during_the_run_is_refused(
-    oauth: FakeOAuthDrift, config_file: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, config_file: Path, invoke_tap: InvokeTap
 ) -> None:
     """Another run has the file: a second refresh would take its token away."""
     settings = json.loads(config_file.read_text())
@@ -228,7 +228,7 @@ def test_file_that_changes_during_the_run_is_refused(
         oauth.revoked.add(oauth.issued)
 
     oauth.on_request = revoke
-    run = run_tap("--config", str(config_file))
+    run = invoke_tap("--config", str(config_file))
     assert run.returncode == 1
     assert REFUSED + "the --config file has another one by now" in run.stderr
     assert len(oauth.forms) == 1
@@ -236,10 +236,10 @@ def test_file_that_changes_during_the_run_is_refused(
 
 
 def test_file_with_a_byte_order_mark_keeps_the_token(
-    oauth: FakeOAuthDrift, config_file: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, config_file: Path, invoke_tap: InvokeTap
 ) -> None:
     config_file.write_text("\ufeff" + config_file.read_text(), encoding="utf-8")
-    assert run_tap("--config", str(config_file)).returncode == 0
-    assert run_tap("--config", str(config_file)).returncode == 0
+    assert invoke_tap("--config", str(config_file)).returncode == 0
+    assert invoke_tap("--config", str(config_file)).returncode == 0
     assert len(oauth.forms) == 2
     assert saved_token(config_file) == oauth.refresh_token
