@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # The SDK needs the settings when this module is imported, so the port is open from then on.
 DRIFT = FakeDrift()
+atexit.register(DRIFT.server_close)  # also if no test of the class runs
 # The stream `failed_items` has a record.
 DRIFT.faults_by_path[f"{DRIFT.conversation_ids()[5]}/messages"] = answer(400)
 CONFIG = {"access_token": DRIFT.token, "api_url": DRIFT.url, "max_failed_items": 1}
