@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
 from fake_drift import TOKEN, FakeDrift
-from runs import sync
+from runs import catalog, sync
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.tap import TapDrift
@@ -56,16 +57,39 @@ VerifyLoaded = Callable[..., Result]
 """Runs the command with these options, and those for the account; takes `input`."""
 
 
+def small_account() -> Account:
+    return Account.from_seed(40, seed=3)
+
+
+def small_pages(drift: FakeDrift) -> dict[str, Any]:
+    """Return settings with which the listing has several pages."""
+    return {"access_token": TOKEN, "api_url": drift.url, "page_size": 7}
+
+
 @pytest.fixture
 def drift() -> Iterator[FakeDrift]:
-    with FakeDrift(Account.from_seed(40, seed=3)) as server:
+    with FakeDrift(small_account()) as server:
         yield server
 
 
 @pytest.fixture
 def config(drift: FakeDrift) -> dict[str, Any]:
-    """Settings with which the listing has several pages."""
-    return {"access_token": TOKEN, "api_url": drift.url, "page_size": 7}
+    return small_pages(drift)
+
+
+@pytest.fixture(scope="session")
+def _full_extraction() -> Messages:
+    with FakeDrift(small_account()) as server:
+        return sync(small_pages(server), catalog=catalog()).all
+
+
+@pytest.fixture
+def full_extraction(_full_extraction: Messages) -> Messages:
+    """The messages of all streams of the account, as it is at the start of a test.
+
+    The run is shared; the test can change the messages.
+    """
+    return deepcopy(_full_extraction)
 
 
 @pytest.fixture
@@ -79,24 +103,35 @@ def extract(config: dict[str, Any]) -> Extract:
     return run
 
 
+def run_verify(
+    config: dict[str, Any],
+    folder: Path,
+    *options: str | Path,
+    input: bytes = b"",  # noqa: A002 - click's name
+) -> Result:
+    """Run the command with files in this folder; the log lacks what `caplog` has."""
+    settings = folder / "config.json"
+    missing = folder / "missing.txt"
+    settings.write_text(json.dumps(config))
+    is_offline = "--against" in options
+    arguments = [*map(str, options), "--missing", str(missing)]
+    if not is_offline:
+        arguments += ["--config", str(settings)]
+    result = CliRunner().invoke(main, arguments, input=input)
+    lines = missing.read_text().splitlines() if missing.exists() else []
+    table = _parse_table(result.stdout) if result.stdout.startswith("stream ") else {}
+    findings = list(map(json.loads, lines))
+    return Result(result.exit_code, result.stdout, table, findings, result.stderr)
+
+
 @pytest.fixture
 def verify_loaded(
     config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> VerifyLoaded:
     def run(*options: str | Path, input: bytes = b"") -> Result:  # noqa: A002 - click's name
-        settings = tmp_path / "config.json"
-        missing = tmp_path / "missing.txt"
-        settings.write_text(json.dumps(config))
-        is_offline = "--against" in options
-        arguments = [*map(str, options), "--missing", str(missing)]
-        if not is_offline:
-            arguments += ["--config", str(settings)]
         caplog.clear()
-        result = CliRunner().invoke(main, arguments, input=input)
-        lines = missing.read_text().splitlines() if missing.exists() else []
-        table = _parse_table(result.stdout) if result.stdout.startswith("stream ") else {}
-        log = result.stderr + caplog.text
-        return Result(result.exit_code, result.stdout, table, list(map(json.loads, lines)), log)
+        result = run_verify(config, tmp_path, *options, input=input)
+        return result._replace(log=result.log + caplog.text)
 
     return run
 

@@ -36,8 +36,8 @@ def without_conversation(messages: Messages, conversation_id: int) -> Messages:
     ]
 
 
-def test_full_extraction_is_complete(extract: Extract, verify: Verify) -> None:
-    result = verify(extract())
+def test_full_extraction_is_complete(full_extraction: Messages, verify: Verify) -> None:
+    result = verify(full_extraction)
     assert result.exit_code == 0
     assert "\nCOMPLETE: " in result.report
     assert len(result.table) == len(STREAMS)
@@ -45,12 +45,15 @@ def test_full_extraction_is_complete(extract: Extract, verify: Verify) -> None:
     assert result.table["conversations"]["extracted"] == 40
 
 
-def test_removed_records_are_missing(extract: Extract, verify: Verify) -> None:
-    messages = extract()
-    keys = {each["stream"]: each["key_properties"] for each in messages if each["type"] == "SCHEMA"}
-    records = [each for each in messages if each["type"] == "RECORD"]
+def test_removed_records_are_missing(full_extraction: Messages, verify: Verify) -> None:
+    keys = {
+        each["stream"]: each["key_properties"]
+        for each in full_extraction
+        if each["type"] == "SCHEMA"
+    }
+    records = [each for each in full_extraction if each["type"] == "RECORD"]
     removed = [next(each for each in records if each["stream"] == stream) for stream in STREAMS]
-    result = verify([each for each in messages if each not in removed])
+    result = verify([each for each in full_extraction if each not in removed])
     assert result.exit_code == 1
     assert f"\nINCOMPLETE: missing, stale or different records: {len(STREAMS)}." in result.report
     for each in removed:
@@ -97,20 +100,18 @@ def test_changes_after_extraction_are_not_missing(
 
 
 def test_conversation_moved_during_extraction_is_new(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, full_extraction: Messages, verify: Verify
 ) -> None:
-    messages = extract()
     moved = drift.conversation_ids()[-1]
     drift.update_conversation(moved, now_ms())
-    result = verify(without_conversation(messages, moved))
+    result = verify(without_conversation(full_extraction, moved))
     assert result.exit_code == 0, result.report
     assert result.differences("conversations") == {"new": 1}
 
 
 def test_conversation_moved_during_verification_is_changed(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, full_extraction: Messages, verify: Verify
 ) -> None:
-    messages = extract()
     verification, last = len(drift.requests), drift.conversation_ids()[-1]
 
     def move_between_pages(request: int) -> None:
@@ -120,7 +121,7 @@ def test_conversation_moved_during_verification_is_changed(
             drift.update_conversation(last, now_ms(), status="open")
 
     drift.on_request = move_between_pages
-    result = verify(messages)
+    result = verify(full_extraction)
     assert drift.conversation_ids()[-1] != last
     assert f"/conversations/{last}" in drift.requests[verification:]
     assert result.exit_code == 0, result.report
@@ -188,11 +189,10 @@ def test_contact_that_only_the_extraction_names_is_not_requested(
 
 
 def test_consecutive_runs_are_complete_together(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extract: Extract, full_extraction: Messages, verify: Verify
 ) -> None:
-    first = extract()
     drift.add_message(drift.conversation_ids()[20], now_ms())
-    result = verify(first + extract(state=last_state(first)))
+    result = verify(full_extraction + extract(state=last_state(full_extraction)))
     assert result.exit_code == 0, result.report
     assert result.differences("messages") == {}
 

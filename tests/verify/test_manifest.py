@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_drift import TOKEN, now_ms
+from fake_drift import TOKEN, FakeDrift, now_ms
 from faults import answer
+from verify.conftest import run_verify, small_account, small_pages
 from verify.test_loaded_data import load_sqlite, rows_by_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from fake_drift import FakeDrift
     from verify.conftest import Extract, Messages, Result, VerifyLoaded
 
     Row = dict[str, Any]
@@ -31,7 +33,6 @@ class Archive:
         self.path = folder / "manifest.json"
         self.messages = messages
         self._verify = verify
-        self.verification = verify("--manifest", self.path, input=as_lines(messages))
 
     def content(self) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(self.path.read_text())
@@ -45,23 +46,56 @@ class Archive:
         return self.path.parent / str(self.content()["streams"][stream]["digests"])
 
 
+def write_archive(folder: Path, messages: Messages, verify: VerifyLoaded) -> Archive:
+    """Verify the messages, and write the manifest."""
+    archive = Archive(folder, messages, verify)
+    verify("--manifest", archive.path, input=as_lines(messages))
+    return archive
+
+
+@pytest.fixture(scope="module")
+def archived_drift() -> Iterator[FakeDrift]:
+    with FakeDrift(small_account()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def archive_folder(
+    archived_drift: FakeDrift,
+    _full_extraction: Messages,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of a manifest of all streams, which several tests copy."""
+    folder = tmp_path_factory.mktemp("archive")
+    settings = small_pages(archived_drift)
+    options = ("--manifest", folder / "manifest.json")
+    result = run_verify(
+        settings, tmp_path_factory.mktemp("run"), *options, input=as_lines(_full_extraction)
+    )
+    assert result.exit_code == 0, result.report
+    return folder
+
+
 @pytest.fixture
-def archive(extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path) -> Archive:
-    return Archive(tmp_path, extract(), verify_loaded)
+def archive(
+    archive_folder: Path, full_extraction: Messages, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> Archive:
+    """The messages of all streams of `archived_drift`, and their manifest."""
+    folder = shutil.copytree(archive_folder, tmp_path / "archive")
+    return Archive(folder, full_extraction, verify_loaded)
 
 
-def test_unchanged_data_agrees_without_drift(archive: Archive, drift: FakeDrift) -> None:
-    before = len(drift.requests)
+def test_unchanged_data_agrees_without_drift(archive: Archive, archived_drift: FakeDrift) -> None:
+    before = len(archived_drift.requests)
     result = archive.check()
     assert result.exit_code == 0, result.report
     count = sum(each["records"] for each in archive.content()["streams"].values())
     assert f"\nUNCHANGED: all {count} records are those of the manifest." in result.report
-    assert len(drift.requests) == before
+    assert len(archived_drift.requests) == before
 
 
 def test_manifest_counts_and_names_what_was_verified(archive: Archive, drift: FakeDrift) -> None:
     content = archive.content()
-    assert archive.verification.exit_code == 0
     assert content["verdict"] == "COMPLETE"
     messages = content["streams"]["messages"]
     assert messages["records"] == messages["inDrift"] == len(drift.source_rows("messages"))
@@ -169,7 +203,7 @@ def test_refused_item_is_in_the_manifest(
     messages = extract("conversations", "transcripts")
     bad = drift.conversation_ids()[3]
     drift.faults_by_path[f"/conversations/{bad}/transcript"] = answer(400)
-    archive = Archive(tmp_path, messages, verify_loaded)
+    archive = write_archive(tmp_path, messages, verify_loaded)
     content = archive.content()
     assert content["verdict"] == "NOT VERIFIED"
     [refused] = content["refused"]
@@ -197,7 +231,7 @@ def test_unchanged_conversations_are_not_requested_again(
     drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
     messages = extract("conversations", "messages", "transcripts", "contacts")
-    archive = Archive(tmp_path, messages, verify_loaded)
+    archive = write_archive(tmp_path, messages, verify_loaded)
     updated = drift.conversation_ids()[9]
     drift.add_message(updated, now_ms())
     before = len(drift.requests)
@@ -211,11 +245,9 @@ def test_unchanged_conversations_are_not_requested_again(
 
 
 def test_reused_records_find_what_was_changed_since(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    archive: Archive, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = extract("conversations", "messages")
-    archive = Archive(tmp_path, messages, verify_loaded)
-    data = as_lines(messages).replace(b"<p>Hi!", b"<p>Ho!", 1)
+    data = as_lines(archive.messages).replace(b"<p>Hi!", b"<p>Ho!", 1)
     result = verify_loaded("--reuse", archive.path, input=data)
     assert result.exit_code == 1
     assert result.differences("messages") == {"different": 1}
@@ -224,8 +256,8 @@ def test_reused_records_find_what_was_changed_since(
 def test_incomplete_verification_is_not_reused(
     extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "messages")
-    archive = Archive(tmp_path, messages[:-30], verify_loaded)
+    messages = extract("conversations")
+    archive = write_archive(tmp_path, messages[:-30], verify_loaded)
     result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
     assert result.exit_code == 1
     assert "cannot be reused: its verdict is INCOMPLETE" in result.log
@@ -275,7 +307,7 @@ def test_files_are_compared_and_not_downloaded_again(
 def test_changed_file_is_found_without_drift(
     extract: Extract, verify_loaded: VerifyLoaded, files: Path, tmp_path: Path
 ) -> None:
-    archive = Archive(tmp_path, extract("messages", "attachments"), verify_loaded)
+    archive = write_archive(tmp_path, extract("messages", "attachments"), verify_loaded)
     first, second, *_ = sorted(path for path in files.rglob("*") if path.suffix == ".png")
     assert archive.check("--attachments", files).exit_code == 0
     content = first.read_bytes()
@@ -291,7 +323,7 @@ def test_changed_file_is_found_without_drift(
 def test_changed_digest_of_a_file_is_found_in_its_record(
     extract: Extract, verify_loaded: VerifyLoaded, files: Path, tmp_path: Path
 ) -> None:
-    archive = Archive(tmp_path, extract("messages", "attachments"), verify_loaded)
+    archive = write_archive(tmp_path, extract("messages", "attachments"), verify_loaded)
     assert files.is_dir()
     records = [each for each in archive.messages if each["type"] == "RECORD"]
     attachment = next(each for each in records if each["stream"] == "attachments")

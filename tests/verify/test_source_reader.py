@@ -194,7 +194,7 @@ def test_extraction_is_complete_with_the_next_run(
 def test_unlisted_item_that_drift_refuses_is_not_verified(
     fault: Fault, drift: FakeDrift, config: dict[str, Any], extract: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations", "messages", "transcripts")
+    messages = extract("conversations", "transcripts")
     config["statuses"] = ["open"]
     closed = next(each["id"] for each in drift.account.conversations if each["status"] == "closed")
     drift.faults_by_path[f"/conversations/{closed}/transcript"] = fault
