@@ -160,17 +160,18 @@ class TableLoader:
         return found
 
     def add(self, columns: ColumnMap, row: Mapping[str, Value]) -> None:
-        """Add a row, unless the target has marked it as deleted.
+        """Add a row; if the target has marked it as deleted, delete its earlier version instead.
 
         Raises:
-            FatalSyncError: If its key is null.
+            FatalSyncError: If its key is null, or its time of extraction is not a time.
         """
-        metadata = {name.lower(): value for name, value in row.items() if name[0] == "_"}
-        if metadata.get(DELETED_AT) is not None:
-            return
+        metadata = {name.lower(): value for name, value in row.items() if name.startswith("_")}
         covered_until = self._read_time(metadata.get(EXTRACTED_AT))
         record = columns.to_record(row)
         try:
+            if metadata.get(DELETED_AT) is not None:
+                self._store.delete(Side.EXTRACTED, self._stream, record)
+                return
             self._store.add(Side.EXTRACTED, self._stream, record, covered_until)
         except KeyError as key:
             raise FatalSyncError(f"The data of `{self._stream}` has a row without {key}.") from None
@@ -180,7 +181,12 @@ class TableLoader:
         """Note when a row was extracted; the latest time stands for the start of the last run."""
         if value is None:
             return None
-        read_at = parse_timestamp(str(value))
+        try:
+            read_at = parse_timestamp(str(value))
+        except ValueError:
+            raise FatalSyncError(
+                f"`{EXTRACTED_AT}` of a row of `{self._stream}` is not a time."
+            ) from None
         self._run.started_at = max(self._run.started_at or read_at, read_at)
         return format_timestamp(read_at - self._lookback)
 

@@ -29,6 +29,7 @@ class _Message(msgspec.Struct):
     time_extracted: str | None = None
     value: Any = None
     schema: dict[str, Any] | None = None
+    version: int | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Message)
@@ -134,7 +135,7 @@ class _MessageReader:
             )
         if message.type == "STATE" and not self.extraction.record_count:
             self.extraction.is_continuation |= _has_bookmark(message.value)
-        if message.type not in {"SCHEMA", "RECORD"}:
+        if message.type not in {"SCHEMA", "RECORD", "ACTIVATE_VERSION"}:
             return
         if message.stream == FailedItemsStream.name:
             return
@@ -142,6 +143,9 @@ class _MessageReader:
             self.extraction.other_streams.add(message.stream)
         elif message.type == "SCHEMA":
             self._read_schema(message)
+        elif message.type == "ACTIVATE_VERSION":
+            if message.version is not None:
+                self._store.delete_other_versions(message.stream, message.version)
         else:
             self._read_record(message)
 
@@ -188,7 +192,7 @@ class _MessageReader:
         self._has_conversation_records |= message.stream in CONVERSATION_STREAMS
         columns = self._flattened.get(message.stream)
         record = columns.to_record(message.record) if columns else message.record
-        self._store.add(Side.EXTRACTED, message.stream, record, covered_until)
+        self._store.add(Side.EXTRACTED, message.stream, record, covered_until, message.version)
         self.extraction.runs.setdefault(message.stream, self._run)
         self.extraction.record_count += 1
 

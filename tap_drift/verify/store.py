@@ -28,7 +28,7 @@ _TABLES = """
 CREATE TABLE record (
     side INTEGER, stream TEXT, key TEXT,
     conversation_id INTEGER, status TEXT, created_at TEXT, updated_at TEXT, covered_until TEXT,
-    contact_id INTEGER, digest BLOB, full_digest BLOB, parts BLOB,
+    contact_id INTEGER, digest BLOB, full_digest BLOB, parts BLOB, version INTEGER,
     PRIMARY KEY (side, stream, key)
 ) WITHOUT ROWID;
 CREATE TABLE reference (
@@ -98,7 +98,14 @@ class Store:
         """Whether the settings exclude conversations: contacts known only from meetings are then
         excluded too."""
 
-    def add(self, side: Side, stream: str, record: Record, covered_until: str | None) -> None:
+    def add(
+        self,
+        side: Side,
+        stream: str,
+        record: Record,
+        covered_until: str | None,
+        version: int | None = None,
+    ) -> None:
         """Store a record; replaces an earlier record with the same key, as a target does.
 
         Args:
@@ -107,6 +114,7 @@ class Store:
             record: The record.
             covered_until: Everything that Drift had at this time was visible when the record was
                 read; None if unknown.
+            version: The version of the stream that its message names, if any.
 
         Raises:
             KeyError: If a key property is absent.
@@ -114,14 +122,14 @@ class Store:
         fields = self.fields[stream]
         record = fields.canonical_record(record)
         digest = fields.digest(record, is_source=side is Side.SOURCE)
-        key = _encode_key([record[name] for name in self.primary_keys[stream]])
+        key = self._key_of(stream, record)
         updated_at = _update_time(stream, record)
         created_at = record.get(_CREATED_AT[stream]) if stream in _CREATED_AT else updated_at
         is_conversation = stream == "conversations"
         conversation_id = record["id"] if is_conversation else record.get("conversationId")
         status = record.get("status") if is_conversation else None
         self._db.execute(
-            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 side,
                 stream,
@@ -135,6 +143,7 @@ class Store:
                 digest.compared,
                 digest.all if digest.all != digest.compared else None,
                 digest.parts,
+                version,
             ),
         )
         if stream == "attachments" and side is Side.EXTRACTED:
@@ -142,6 +151,30 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?)", (key, *file))
         if side is Side.EXTRACTED or stream in _CONTACT_SOURCES:
             self._add_references(side, stream, record, updated_at or created_at)
+
+    def delete(self, side: Side, stream: str, record: Record) -> None:
+        """Delete a record, if there is one with this key.
+
+        Raises:
+            KeyError: If a key property is absent.
+        """
+        key = self._key_of(stream, self.fields[stream].canonical_record(record))
+        self.execute(
+            "DELETE FROM record WHERE side = :side AND stream = :stream AND key = :key",
+            side=side,
+            stream=stream,
+            key=key,
+        )
+        if stream == "attachments":
+            self.execute("DELETE FROM file WHERE key = :key", key=key)
+
+    def delete_other_versions(self, stream: str, version: int) -> None:
+        """Delete the extracted records that a version of a stream lacks, as a target does."""
+        self.execute(
+            "DELETE FROM record WHERE side = 0 AND stream = :stream AND version IS NOT :version",
+            stream=stream,
+            version=version,
+        )
 
     def add_finding(self, stream: str, key: str, kind: str) -> None:
         """Store what was found wrong with a record, by its key as in the table `record`."""
@@ -160,6 +193,9 @@ class Store:
                 side=side,
             )
         )
+
+    def _key_of(self, stream: str, record: Record) -> str:
+        return _encode_key([record[name] for name in self.primary_keys[stream]])
 
     def _add_references(
         self, side: Side, stream: str, record: Record, referenced_at: str | None

@@ -225,3 +225,19 @@ def test_each_stream_is_compared_with_its_own_run(
     result = verify(conversations + without_conversation(extract("messages"), lost))
     assert result.exit_code == 1
     assert result.differences("messages").keys() == {"missing"}
+
+
+def test_record_that_the_next_version_lacks_is_missing(
+    config: dict[str, Any], extract: Extract, verify: Verify
+) -> None:
+    config["emit_activate_version_messages"] = True
+    first, second = extract("users"), extract("users")
+    for each in first:
+        if "version" in each:
+            each["version"] -= 1
+    assert verify(first + second).exit_code == 0
+    lost = next(each for each in second if each["type"] == "RECORD")
+    second.remove(lost)  # targets delete it after ACTIVATE_VERSION
+    result = verify(first + second)
+    assert result.record_ids("missing") == [("users", lost["record"]["id"])]
+    assert result.exit_code == 1

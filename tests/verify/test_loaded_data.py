@@ -163,6 +163,27 @@ def test_row_marked_as_deleted_is_missing(
     assert result.differences("users") == {"missing": 1}
 
 
+def test_row_whose_latest_version_is_deleted_is_missing(
+    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    rows = rows_by_stream(extract("users"))
+    later = {"_sdc_extracted_at": "2999-01-01 00:00:00", "_sdc_deleted_at": "2999-01-01"}
+    rows["users"] = [row | {"_sdc_deleted_at": None} for row in rows["users"]]
+    rows["users"].append(rows["users"][0] | later)
+    result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
+    assert result.differences("users") == {"missing": 1}
+
+
+def test_time_of_extraction_that_is_none_is_an_error(
+    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    rows = rows_by_stream(extract("users"))
+    rows["users"][0]["_sdc_extracted_at"] = "yesterday"
+    result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
+    assert result.exit_code == 1
+    assert "`_sdc_extracted_at` of a row of `users` is not a time." in result.log
+
+
 def test_columns_that_mean_one_field_are_an_error() -> None:
     with pytest.raises(Exception, match="`contact_id` and `contactId` of `conversations` can both"):
         ColumnMap("conversations", ["contactId", "contact_id"])
