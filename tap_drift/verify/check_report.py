@@ -71,8 +71,11 @@ def _format_verdict(check: Check) -> Iterator[str]:
         yield f"CHANGED: records that differ from the manifest: {check.changed:,}."
     else:
         yield "CHANGED: see the files above."
-    manifest = check.manifest
+    manifest, sample = check.manifest, check.manifest.sample
+    scope = (
+        f" in a sample of {sample.size:,} of {sample.population:,} conversations" if sample else ""
+    )
     yield (
-        f"Manifest of {manifest.verified_at}, when the data was {manifest.verdict}. "
+        f"Manifest of {manifest.verified_at}, when the data was {manifest.verdict}{scope}. "
         f"Its SHA-256: {check.sha256}"
     )

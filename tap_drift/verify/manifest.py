@@ -25,6 +25,11 @@ SELECT key, lower(hex(coalesce(full_digest, digest))), conversation_id,
 FROM record
 WHERE side IN (0, 2) AND stream = :stream ORDER BY key
 """
+_UNEQUAL_CONVERSATIONS = """
+SELECT DISTINCT record.conversation_id FROM finding JOIN record
+    ON record.side IN (0, 1) AND record.stream = finding.stream AND record.key = finding.key
+WHERE record.conversation_id IS NOT NULL ORDER BY record.conversation_id
+"""
 
 
 class ManifestStream(msgspec.Struct, rename="camel"):
@@ -41,6 +46,16 @@ class ManifestStream(msgspec.Struct, rename="camel"):
     digests_sha256: str
     """SHA-256 of the file's lines, uncompressed."""
 
+    not_in_the_data: dict[str, int] = {}
+    """Number of Drift's records that have a field that the data lacks, by its path."""
+
+
+class ManifestSample(msgspec.Struct):
+    """The sample of conversations whose other records were compared."""
+
+    size: int
+    population: int
+
 
 class Manifest(msgspec.Struct, rename="camel"):
     """The parts of a manifest that a later check needs."""
@@ -50,6 +65,10 @@ class Manifest(msgspec.Struct, rename="camel"):
     verdict: str
     verified_at: str
     streams: dict[str, ManifestStream]
+    unequal_conversations: list[int] | None = None
+    """Conversations of which Drift had other records than the data; None if not recorded."""
+
+    sample: ManifestSample | None = None
 
 
 class DigestLine(NamedTuple):
@@ -84,6 +103,7 @@ def write_manifest(path: Path, content: dict[str, Any], store: Store) -> str:
         entry.update(_write_digests(folder, stream, store))
     document = {"format": FORMAT, "formatVersion": FORMAT_VERSION}
     document |= {"tapDrift": version("tap-drift"), **content}
+    document["unequalConversations"] = [each for (each,) in store.execute(_UNEQUAL_CONVERSATIONS)]
     text = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import FatalSyncError
@@ -22,7 +23,8 @@ CREATE TABLE known (
     stream TEXT, key TEXT, conversation_id INTEGER, digest BLOB, PRIMARY KEY (stream, key)
 ) WITHOUT ROWID
 """
-# The manifest's record of the conversation is what the listing has now, `updatedAt` included.
+# The manifest's record of the conversation is what the listing has now, `updatedAt` included. The
+# manifest has the digests of the data: they are Drift's if the conversation was equal.
 _UNCHANGED = """
 SELECT source.conversation_id FROM record AS source JOIN known
     ON known.stream = source.stream AND known.key = source.key AND known.digest = source.digest
@@ -51,14 +53,26 @@ class EarlierVerification:
         """Read a manifest.
 
         Raises:
-            FatalSyncError: If its verification was not complete, or it has no conversations.
+            FatalSyncError: If its verification was not complete, or that of a sample, or it has no
+                conversations.
         """
         self._path = manifest
         self._manifest, _ = read_manifest(manifest)
+        self._streams: Collection[str] = ()
         if self._manifest.verdict != COMPLETE:
             raise FatalSyncError(
                 f"{manifest} cannot be reused: its verdict is {self._manifest.verdict}."
             )
+        if sample := self._manifest.sample:
+            raise FatalSyncError(
+                f"{manifest} cannot be reused: it compared a sample of {sample.size:,} of "
+                f"{sample.population:,} conversations."
+            )
+        if self._manifest.unequal_conversations is None:
+            raise FatalSyncError(
+                f"{manifest} cannot be reused: an earlier version of drift-verify wrote it."
+            )
+        self._unequal = {*self._manifest.unequal_conversations}
         if _CONVERSATIONS not in self._manifest.streams:
             raise FatalSyncError(f"{manifest} cannot be reused: it has no conversations.")
 
@@ -73,6 +87,7 @@ class EarlierVerification:
             FatalSyncError: If the manifest lacks a stream, or covers other fields than the data.
         """
         store.execute(_TABLES)
+        self._streams = streams
         for stream in [_CONVERSATIONS, *streams]:
             entry = self._manifest.streams.get(stream)
             if entry is None or entry.fields != store.fields[stream].paths:
@@ -81,6 +96,8 @@ class EarlierVerification:
                     "digests cover other fields than the data has."
                 )
             for line in read_digests(self._path, stream, entry):
+                if line.conversation_id in self._unequal:
+                    continue
                 store.execute(
                     "INSERT INTO known VALUES (:stream, :key, :conversation_id, :digest)",
                     stream=stream,
@@ -98,3 +115,11 @@ class EarlierVerification:
         store.execute(_COPY)
         store.execute(_COPY_REFERENCES)
         return [conversation_id for (conversation_id,) in store.execute(_CHANGED)]
+
+    def add_unkept(self, store: Store) -> None:
+        """Add the fields that records of the manifest have in Drift, and the data lacks.
+
+        Their number is the manifest's, or that of the records that were requested, if it is larger.
+        """
+        for stream in self._streams:
+            store.fields[stream].unkept |= Counter(self._manifest.streams[stream].not_in_the_data)

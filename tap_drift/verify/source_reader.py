@@ -19,6 +19,7 @@ from tap_drift.streams.conversation_children import (
 )
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.per_conversation import PerConversationStream
+from tap_drift.sync.shards import BY_CONTACT, Shard
 from tap_drift.tap import TapDrift
 from tap_drift.timestamps import format_timestamp
 from tap_drift.verify.item_reader import ItemReader
@@ -47,6 +48,15 @@ SELECT key FROM (
     SELECT key FROM record WHERE side = 0 AND stream = 'contacts'
     UNION SELECT key FROM reference WHERE side = 0 AND stream = 'contacts'
 ) WHERE key NOT IN (SELECT key FROM reference WHERE side = 1 AND stream = 'contacts')
+"""
+# Contacts of messages that the sync did not request, because it did not request the messages.
+_UNREAD_AUTHORS = """
+SELECT key FROM reference WHERE side = 1 AND stream = 'contacts'
+AND key NOT IN (SELECT key FROM record WHERE side = 1 AND stream = 'contacts')
+AND key NOT IN (
+    SELECT CAST(contact_id AS TEXT) FROM record
+    WHERE side = 1 AND stream = 'conversations' AND contact_id IS NOT NULL
+)
 """
 
 _IGNORED_SETTINGS = {
@@ -185,6 +195,8 @@ class SourceReader:
             self._read_children(names, children_of(), with_contacts=is_sample)
         extracted = set(names) - self.failed_streams
         if ContactsStream.name in extracted:
+            if children_of is not None and not is_sample:
+                self._read_authors()
             self._probe_contacts()
         self._probe_conversations([] if is_sample else extracted)
         return counts
@@ -243,14 +255,27 @@ class SourceReader:
             if stream.name in names and isinstance(stream, ConversationChildStream)
         ]
 
+    def _read_authors(self) -> None:
+        """Request the authors of messages: the sync does so only if it requests the messages."""
+        shard = Shard.from_config(self._tap.config, BY_CONTACT)
+        contacts = [int(key) for (key,) in self._store.execute(_UNREAD_AUTHORS)]
+        self._items.read_all(
+            [
+                (ContactsStream, ContactsStream.name, {"contactId": each})
+                for each in contacts
+                if shard.contains(each)
+            ]
+        )
+
     def _probe_contacts(self) -> None:
         """Request single contacts that the sync did not request.
 
         They are not compared, so those that cannot be read count as those that do not exist.
         """
+        unread = self._items.unread[ContactsStream.name]
         for (key,) in self._store.execute(_UNREQUESTED_CONTACTS).fetchall():
             self._items.read(ContactsStream, ContactsStream.name, {"contactId": int(key)})
-        del self._items.unread[ContactsStream.name]
+        self._items.unread[ContactsStream.name] = unread
 
     def _probe_conversations(self, names: Collection[str]) -> None:
         """Request single conversations that the sync did not return, with their child records.

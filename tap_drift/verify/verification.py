@@ -43,11 +43,18 @@ UPDATE record SET side = 2 WHERE side = 0 AND stream = 'contacts' AND key NOT IN
 )
 """
 _COUNT_BAD = """
-SELECT count(DISTINCT record.conversation_id) FROM finding JOIN record
-    ON record.side IN (0, 1) AND record.stream = finding.stream AND record.key = finding.key
-WHERE finding.kind IN ('missing', 'stale', 'different')
-    AND record.conversation_id IN (SELECT id FROM sampled)
-    AND finding.stream NOT IN ('conversations', 'meetings')
+SELECT count(*) FROM sampled WHERE id IN (
+    SELECT record.conversation_id FROM finding JOIN record
+        ON record.side IN (0, 1) AND record.stream = finding.stream AND record.key = finding.key
+    WHERE finding.kind IN ('missing', 'stale', 'different')
+        AND finding.stream NOT IN ('conversations', 'meetings')
+) OR id IN (
+    SELECT conversation_id FROM record WHERE side = 1 AND stream = 'conversations'
+        AND CAST(contact_id AS TEXT) IN (
+            SELECT key FROM finding
+            WHERE stream = 'contacts' AND kind IN ('missing', 'stale', 'different')
+        )
+)
 """
 
 
@@ -116,7 +123,9 @@ class Verification:
         children = _CHILD_STREAMS & {*streams}
         if scope.earlier:
             scope.earlier.load(children, self._store)
-            return self.source.read(streams, partial(self._take_over, scope.earlier))
+            counts = self.source.read(streams, partial(self._take_over, scope.earlier))
+            scope.earlier.add_unkept(self._store)
+            return counts
         return self.source.read(streams)
 
     def _draw(self, size: int, seed: int) -> list[int]:

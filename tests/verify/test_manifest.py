@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_drift import TOKEN, FakeDrift, now_ms
+from fake_drift import TOKEN, FakeDrift
 from faults import answer
 from verify.conftest import run_verify, small_account, small_pages
 from verify.test_loaded_data import load_sqlite, rows_by_stream
@@ -220,49 +220,6 @@ def test_json_report_has_the_table(extract: Extract, verify_loaded: VerifyLoaded
     assert content["streams"]["conversations"]["findings"]["missing"] > 0
 
 
-# Reuse of an earlier verification
-
-
-def requests_of(drift: FakeDrift, before: int) -> list[str]:
-    return [path for path in drift.requests[before:] if "/conversations/3" in path]
-
-
-def test_unchanged_conversations_are_not_requested_again(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
-) -> None:
-    messages = extract("conversations", "messages", "transcripts", "contacts")
-    archive = write_archive(tmp_path, messages, verify_loaded)
-    updated = drift.conversation_ids()[9]
-    drift.add_message(updated, now_ms())
-    before = len(drift.requests)
-    result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
-    assert result.exit_code == 0, result.report
-    assert result.differences("messages") == {"new": 1}
-    assert result.differences("contacts") == {}
-    assert {path.split("/")[2] for path in requests_of(drift, before)} == {str(updated)}
-    assert len(requests_of(drift, before)) == 2
-    assert "the records of 39 conversations" in result.report
-
-
-def test_reused_records_find_what_was_changed_since(
-    archive: Archive, verify_loaded: VerifyLoaded
-) -> None:
-    data = as_lines(archive.messages).replace(b"<p>Hi!", b"<p>Ho!", 1)
-    result = verify_loaded("--reuse", archive.path, input=data)
-    assert result.exit_code == 1
-    assert result.differences("messages") == {"different": 1}
-
-
-def test_incomplete_verification_is_not_reused(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
-) -> None:
-    messages = extract("conversations")
-    archive = write_archive(tmp_path, messages[:-30], verify_loaded)
-    result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
-    assert result.exit_code == 1
-    assert "cannot be reused: its verdict is INCOMPLETE" in result.log
-
-
 @pytest.mark.parametrize(
     "option", [["--manifest", "x"], ["--sample", "5"], ["--reuse", "manifest"]]
 )
@@ -278,6 +235,10 @@ def test_check_without_drift_excludes_options(
 
 
 # Attachments
+
+
+def requests_of(drift: FakeDrift, before: int) -> list[str]:
+    return [path for path in drift.requests[before:] if "/conversations/3" in path]
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ from math import comb
 from typing import TYPE_CHECKING
 
 import pytest
+from faults import answer
 
 from tap_drift.verify.sample import draw, upper_bound
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fake_drift import FakeDrift
     from verify.conftest import Extract, Messages, VerifyLoaded
 
@@ -112,3 +115,42 @@ def test_impossible_sample_is_a_usage_error(
     result = verify_loaded(*options)
     assert result.exit_code == 2
     assert message in result.log
+
+
+def test_refused_contact_of_a_sample_is_not_verified(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    messages = as_lines(extract("conversations", "messages", "contacts"))
+    drift.faults_by_path["/contacts/"] = answer(400)
+    result = verify_loaded("--sample", 5, input=messages)
+    assert result.exit_code == 1
+    assert "\nNOT VERIFIED: " in result.report
+
+
+def test_conversation_with_a_lost_contact_counts_as_bad(
+    extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    messages = extract("conversations", "contacts")
+    kept = [each for each in messages if each["type"] != "RECORD" or each["stream"] != "contacts"]
+    result = verify_loaded("--sample", 40, "--json", input=as_lines(kept))
+    content = json.loads(result.report)
+    conversations = [each["record"] for each in kept if each["type"] == "RECORD"]
+    assert content["sample"]["bad"] == sum(bool(each["contactId"]) for each in conversations)
+
+
+def test_manifest_of_a_sample_covers_all_records(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+) -> None:
+    messages = extract("conversations", "messages", "transcripts", "contacts")
+    options = ["--sample", 5, "--seed", 7, "--manifest", tmp_path / "manifest.json"]
+    assert verify_loaded(*options, input=as_lines(messages)).exit_code == 0
+    against = ["--against", tmp_path / "manifest.json"]
+    same = verify_loaded(*against, input=as_lines(messages))
+    assert same.exit_code == 0, same.report
+    assert "when the data was COMPLETE in a sample of 5 of 40 conversations." in same.report
+    for each in messages:
+        if each["type"] == "RECORD" and each["stream"] == "transcripts":
+            each["record"]["transcript"] = "overwritten"
+    result = verify_loaded(*against, input=as_lines(messages))
+    assert result.exit_code == 1
+    assert result.table["transcripts"]["different"] == len(drift.source_rows("transcripts"))
