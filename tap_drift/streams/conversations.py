@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk.exceptions import FatalSyncError
@@ -90,7 +90,8 @@ class ConversationsStream(DriftStream):
         self._finished = set()
         noun = self.name if self.selected else f"unselected {self.name}"
         walk = self._start_walk()
-        estimate = ListingEstimate(self._fetch_counts) if self._can_estimate(walk) else None
+        counts = partial(fetch_counts, self._tap, self.client)
+        estimate = ListingEstimate(counts) if self._can_estimate(walk) else None
         progress = Progress(self.logger, noun, estimate)
         reader = ListingReader(self, walk, self._active, self._children, self._new_filter())
         with reader.open() as batches:
@@ -187,12 +188,6 @@ class ConversationsStream(DriftStream):
     def _can_estimate(self, walk: SharedWalk) -> bool:
         """Return whether Drift's counts apply; with one request at a time, theirs would delay."""
         return walk.is_whole and int(self.config["concurrency"]) > 1
-
-    def _fetch_counts(self) -> dict[str, int]:
-        """Request the number of conversations of each status that this run reads."""
-        counts = fetch_counts(self._tap, self.client)
-        wanted = self.config.get("statuses") or counts
-        return {status: count for status, count in counts.items() if status in wanted}
 
     def _new_filter(self) -> Callable[[Record], bool]:
         """Return the `__filter__` of this stream's map, for use in another thread.

@@ -10,7 +10,7 @@ from singer_sdk.mapper import SameRecordTransform
 
 from tap_drift.exceptions import RequestRefusedError
 from tap_drift.streams.conversations import ConversationsStream
-from tap_drift.streams.stats import ConversationStatsStream
+from tap_drift.streams.stats import ConversationStatsStream, selected_counts
 from tap_drift.sync.new_rows import MAX_PAGES_WITHOUT_NEW_ROWS, NewRowsCheck
 from tap_drift.sync.shards import Shard
 
@@ -75,9 +75,7 @@ class StatusCounter:
         except FatalSyncError as error:
             logger.warning("Could not read Drift's conversation counts: %s", error)
             return {}
-        counts = {record["status"].lower(): record["conversationCount"] for record in records}
-        wanted = self._tap.config.get("statuses") or counts
-        return {status: count for status, count in counts.items() if status in wanted}
+        return selected_counts(records, self._tap.config)
 
     def updated_since(self, since: str) -> int:
         """Count the conversations updated since a time; the listing has the newest first."""
