@@ -49,7 +49,7 @@ def check_files(url: str, store: Store) -> FileCheck:
         store: The extracted records.
 
     Raises:
-        FatalSyncError: If the URL cannot be used.
+        FatalSyncError: If the URL cannot be used, or a file is missing because there is no folder.
     """
     try:
         files, root = fsspec.core.url_to_fs(url)
@@ -58,6 +58,10 @@ def check_files(url: str, store: Store) -> FileCheck:
     counts: Counter[str] = Counter()
     for key, path, size, sha256 in store.execute("SELECT * FROM file ORDER BY key"):
         kind = _compare(files, f"{root.rstrip('/')}/{path}", size, sha256) if path else "unsaved"
+        if kind == "file missing" and not counts[kind] and not files.exists(root):
+            raise FatalSyncError(
+                f"There is no folder {root}: --attachments takes what `attachments_path` was."
+            )
         counts[kind] += 1
         if kind in FILE_REASONS:
             store.add_finding(STREAM, key, kind)

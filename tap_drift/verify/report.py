@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from tap_drift.logs import counted
 from tap_drift.timestamps import format_timestamp
 from tap_drift.verify.attachments import FILE_REASONS
 from tap_drift.verify.compare import REASONS, different_records
@@ -150,8 +151,7 @@ def _format_streams(comparison: Comparison) -> Iterator[str]:
     for stream in sorted(comparison.failed_streams):
         yield f"{stream}: could not be read from Drift"
     for stream, count in comparison.unread_items.items():
-        noun = "item" if count == 1 else "items"
-        yield f"{stream}: {count:,} {noun} could not be read from Drift"
+        yield f"{stream}: {counted(count, 'items')} could not be read from Drift"
     for result in not_extracted:
         referenced = result.findings.get("not extracted", 0)
         suffix = f" ({referenced:,} referenced)" if referenced else ""
@@ -244,8 +244,8 @@ def format_files(files: FileCheck) -> Iterator[str]:
     if not files.checked + files.unsaved:
         yield "The data has no records of `attachments`, so no file was checked."
         return
-    findings = [f"{count:,} {kind}" for kind, count in files.findings.items()]
-    unsaved = [f"{files.unsaved:,} records without a file"] if files.unsaved else []
+    findings = [f"{count:,} {kind.removeprefix('file ')}" for kind, count in files.findings.items()]
+    unsaved = [f"{counted(files.unsaved, 'records')} without a file"] if files.unsaved else []
     counts = ", ".join([f"{files.checked:,} checked", *findings, *unsaved])
     yield f"Files of attachments: {counts}."
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import pytest
+from singer_sdk.exceptions import FatalSyncError
+
 from tap_drift.verify.attachments import check_files
+from tap_drift.verify.report import format_files
 from tap_drift.verify.store import Store
 
 if TYPE_CHECKING:
@@ -48,3 +52,13 @@ def test_missing_changed_and_cut_files_are_found(tmp_path: Path) -> None:
 
 def test_data_without_attachments_is_not_complete(tmp_path: Path) -> None:
     assert not check_files(str(tmp_path), Store()).is_complete
+
+
+def test_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FatalSyncError, match=r"no folder .*/absent: --attachments takes"):
+        check_files(str(tmp_path / "absent"), store_with("7/1-a.png"))
+
+
+def test_report_counts_missing_files_and_unsaved_records(tmp_path: Path) -> None:
+    [line] = format_files(check_files(str(tmp_path), store_with("a", "b", None)))
+    assert line == "Files of attachments: 2 checked, 2 missing, 1 record without a file."

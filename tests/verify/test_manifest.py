@@ -276,7 +276,7 @@ def test_changed_file_is_found_without_drift(
     second.unlink()
     result = archive.check("--attachments", files)
     assert result.exit_code == 1
-    assert "1 file missing, 1 file different" in result.report
+    assert " checked, 1 missing, 1 different" in result.report
     assert "\nfile different: attachments [" in result.report
     assert "\nCHANGED: see the files above." in result.report
 
