@@ -42,7 +42,7 @@ def test_full_extraction_is_complete(full_extraction: Messages, verify: Verify) 
     assert "\nCOMPLETE: " in result.report
     assert len(result.table) == len(STREAMS)
     assert all(row["in Drift"] == row["extracted"] > 0 for row in result.table.values())
-    assert result.table["conversations"]["extracted"] == 40
+    assert result.table["conversations"]["extracted"] == 20
 
 
 def test_removed_records_are_missing(full_extraction: Messages, verify: Verify) -> None:
@@ -191,7 +191,7 @@ def test_contact_that_only_the_extraction_names_is_not_requested(
 def test_consecutive_runs_are_complete_together(
     drift: FakeDrift, extract: Extract, full_extraction: Messages, verify: Verify
 ) -> None:
-    drift.add_message(drift.conversation_ids()[20], now_ms())
+    drift.add_message(drift.conversation_ids()[10], now_ms())
     result = verify(full_extraction + extract(state=last_state(full_extraction)))
     assert result.exit_code == 0, result.report
     assert result.differences("messages") == {}
@@ -209,7 +209,7 @@ def test_update_lost_by_second_run_is_stale(
 ) -> None:
     config["lookback_seconds"] = 0
     first = extract("conversations")
-    updated = drift.conversation_ids()[20]
+    updated = drift.conversation_ids()[10]
     drift.update_conversation(updated, now_ms())
     second = extract("conversations", state=last_state(first))
     result = verify(first + without_record(second, updated))

@@ -31,7 +31,7 @@ def test_unchanged_conversations_are_not_requested_again(
     assert result.differences("contacts") == {}
     assert {path.split("/")[2] for path in requests_of(drift, before)} == {str(updated)}
     assert len(requests_of(drift, before)) == 2
-    assert "the records of 39 conversations" in result.report
+    assert "the records of 19 conversations" in result.report
 
 
 def test_reused_records_find_what_was_changed_since(
@@ -49,7 +49,7 @@ def test_incomplete_verification_is_not_reused(
     extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
     messages = extract("conversations")
-    archive = write_archive(tmp_path, messages[:-30], verify_loaded)
+    archive = write_archive(tmp_path, messages[:-10], verify_loaded)
     result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
     assert result.exit_code == 1
     assert "cannot be reused: its verdict is INCOMPLETE" in result.log
@@ -63,7 +63,7 @@ def test_manifest_of_a_sample_is_not_reused(
     assert sample.exit_code == 0, sample.report
     result = verify_loaded("--reuse", manifest, input=messages)
     assert result.exit_code == 1
-    assert "cannot be reused: it compared a sample of 5 of 40 conversations." in result.log
+    assert "cannot be reused: it compared a sample of 5 of 20 conversations." in result.log
 
 
 def test_conversation_with_new_messages_is_not_reused(

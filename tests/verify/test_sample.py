@@ -65,10 +65,10 @@ def test_only_the_sample_is_requested(
     assert sum("/messages" in path for path in paths) == 10
     assert sum("/transcript" in path for path in paths) == 10
     assert 0 < sum("/contacts/" in path for path in paths) <= 10
-    assert result.table["conversations"]["in Drift"] == 40
+    assert result.table["conversations"]["in Drift"] == 20
     assert result.table["transcripts"] | {"in Drift": 10} == result.table["transcripts"]
-    assert "Sample: 10 of 40 conversations, at random with --seed 7; 0 of them" in result.report
-    assert "With 95 % confidence, that is so for at most 9 of all conversations" in result.report
+    assert "Sample: 10 of 20 conversations, at random with --seed 7; 0 of them" in result.report
+    assert "With 95 % confidence, that is so for at most 3 of all conversations" in result.report
     again = len(drift.requests)
     verify_loaded("--sample", 10, "--seed", 7, input=messages)
     assert sorted(drift.requests[again:]) == sorted(paths)
@@ -86,7 +86,7 @@ def test_tampered_account_is_found_by_a_sample(
     content = json.loads(result.report)
     assert content["streams"]["transcripts"]["findings"] == {"different": 5}
     assert content["sample"]["bad"] == 5
-    assert content["sample"]["bound"] == 40
+    assert content["sample"]["bound"] == 20
 
 
 def test_conversation_that_was_lost_is_found_by_any_sample(
@@ -132,7 +132,7 @@ def test_conversation_with_a_lost_contact_counts_as_bad(
 ) -> None:
     messages = extract("conversations", "contacts")
     kept = [each for each in messages if each["type"] != "RECORD" or each["stream"] != "contacts"]
-    result = verify_loaded("--sample", 40, "--json", input=as_lines(kept))
+    result = verify_loaded("--sample", 20, "--json", input=as_lines(kept))
     content = json.loads(result.report)
     conversations = [each["record"] for each in kept if each["type"] == "RECORD"]
     assert content["sample"]["bad"] == sum(bool(each["contactId"]) for each in conversations)
@@ -147,7 +147,7 @@ def test_manifest_of_a_sample_covers_all_records(
     against = ["--against", tmp_path / "manifest.json"]
     same = verify_loaded(*against, input=as_lines(messages))
     assert same.exit_code == 0, same.report
-    assert "when the data was COMPLETE in a sample of 5 of 40 conversations." in same.report
+    assert "when the data was COMPLETE in a sample of 5 of 20 conversations." in same.report
     for each in messages:
         if each["type"] == "RECORD" and each["stream"] == "transcripts":
             each["record"]["transcript"] = "overwritten"
