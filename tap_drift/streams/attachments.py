@@ -62,7 +62,7 @@ class AttachmentsStream(ConversationChildStream):
         messages = stream.submitted(record) if stream else None
         if messages is None:
             return super().task(record, item)
-        return partial(self._fetch_from, messages, item.context)
+        return partial(self.fetch_from, messages, item.context)
 
     @override
     def result(self, rows: list[Row], context: dict[str, Any], size: int) -> FetchResult:
@@ -80,10 +80,10 @@ class AttachmentsStream(ConversationChildStream):
         path = self.config.get("attachments_path")
         return AttachmentStore(path) if path else None
 
-    def _fetch_from(self, messages: Future[FetchResult], context: dict[str, Any]) -> FetchResult:
+    def fetch_from(self, messages: Future[FetchResult], context: dict[str, Any]) -> FetchResult:
         """Read the attachments of messages that the stream `messages` requests.
 
-        The queue starts tasks in order, so that request has been started before.
+        A queue must have started that request before: queues start tasks in order.
         """
         try:
             attachments = messages.result().attachments

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tap_drift.exceptions import ItemFailedError, ItemNotFoundError
+from tap_drift.streams.attachments import AttachmentsStream
+from tap_drift.streams.conversation_children import MessagesStream
 from tap_drift.streams.conversations import ConversationsStream
 from tap_drift.streams.outages import OutageCheck
 from tap_drift.timestamps import format_timestamp
 from tap_drift.verify.store import Side
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
     from singer_sdk.helpers.types import Record
 
+    from tap_drift.streams.items import FetchResult
     from tap_drift.streams.per_conversation import PerConversationStream
     from tap_drift.tap import TapDrift
     from tap_drift.verify.store import Store
@@ -40,7 +46,6 @@ class ItemReader:
         self._store = store
         self._streams: dict[type[PerConversationStream], PerConversationStream] = {}
         self._answered: set[str] = set()
-        self._lock = threading.Lock()
         self._outages = OutageCheck(ConversationsStream(tap, tap.client))
         self.unread: Counter[str] = Counter()
         """Number of items that could not be read, by stream."""
@@ -54,38 +59,52 @@ class ItemReader:
     def read_all(self, requests: list[Request]) -> None:
         """Request records, several at a time, and store them; not of streams that have failed."""
         requests = [each for each in requests if each[1] not in self.failed_streams]
-        with ThreadPoolExecutor(int(self._tap.config["concurrency"])) as pool:
-            results = pool.map(self._request, requests)
-            for (_, name, _), records in zip(requests, results, strict=True):
-                self._add(name, records)
+        pool = ThreadPoolExecutor(int(self._tap.config["concurrency"]))
+        try:
+            futures = self._submit(pool, requests)
+            for (_, name, _), future in zip(requests, futures, strict=True):
+                self._add(name, future.result)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def read(self, kind: type[PerConversationStream], name: str, context: dict[str, int]) -> None:
         """Request single records and store them as records of stream `name`."""
-        self._add(name, self._request((kind, name, context)))
+        self._add(name, partial(self._stream_of(kind).fetch, context))
 
-    def _request(self, request: Request) -> list[Record] | ItemFailedError:
-        """Request single records, in any thread; returns none if Drift does not have them."""
-        kind, _, context = request
-        try:
-            return self._stream_of(kind).fetch(context).records
-        except ItemNotFoundError:
-            return []
-        except ItemFailedError as error:
-            return error
+    def _submit(
+        self, pool: ThreadPoolExecutor, requests: list[Request]
+    ) -> list[Future[FetchResult]]:
+        """Submit requests; attachments are read from their messages, if these are requested."""
+        futures = []
+        messages: dict[int, Future[FetchResult]] = {}
+        for kind, _, context in requests:
+            stream, conversation_id = self._stream_of(kind), context.get("conversationId", 0)
+            if isinstance(stream, AttachmentsStream) and conversation_id in messages:
+                future = pool.submit(stream.fetch_from, messages[conversation_id], context)
+            else:
+                future = pool.submit(stream.fetch, context)
+            if isinstance(stream, MessagesStream):
+                messages[conversation_id] = future
+            futures.append(future)
+        return futures
 
     def _stream_of(self, kind: type[PerConversationStream]) -> PerConversationStream:
         # New stream objects: those of the tap have ended and no longer accept responses.
-        with self._lock:
-            if kind not in self._streams:
-                self._streams[kind] = kind(self._tap, self._tap.client)
-                self._streams[kind].outages = self._outages
-            return self._streams[kind]
+        if kind not in self._streams:
+            self._streams[kind] = kind(self._tap, self._tap.client)
+            self._streams[kind].outages = self._outages
+        return self._streams[kind]
 
-    def _add(self, name: str, result: list[Record] | ItemFailedError) -> None:
-        if isinstance(result, ItemFailedError):
-            self._add_refusal(name, result)
-        else:
-            self._add_records(name, result)
+    def _add(self, name: str, fetch: Callable[[], FetchResult]) -> None:
+        """Store what was requested; nothing if Drift does not have it."""
+        try:
+            records = fetch().records
+        except ItemNotFoundError:
+            records = []
+        except ItemFailedError as error:
+            self._add_refusal(name, error)
+            return
+        self._add_records(name, records)
 
     def _add_refusal(self, name: str, error: ItemFailedError) -> None:
         logger.warning("%s", error)

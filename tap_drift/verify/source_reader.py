@@ -12,6 +12,7 @@ from singer_sdk.configuration._dict_config import parse_environment_config
 
 from tap_drift.exceptions import StreamsFailedError
 from tap_drift.settings import SETTINGS
+from tap_drift.streams.attachments import AttachmentsStream
 from tap_drift.streams.contacts import ContactsStream
 from tap_drift.streams.conversation_children import (
     ConversationChildStream,
@@ -249,11 +250,13 @@ class SourceReader:
                 yield contact
 
     def _children(self, names: Collection[str]) -> list[ConversationChildStream]:
-        return [
+        children = [
             stream
             for stream in self._tap.drift_streams
             if stream.name in names and isinstance(stream, ConversationChildStream)
         ]
+        # Attachments are read from messages that have been requested before them.
+        return sorted(children, key=lambda each: each.name == AttachmentsStream.name)
 
     def _read_authors(self) -> None:
         """Request the authors of messages: the sync does so only if it requests the messages."""

@@ -154,3 +154,15 @@ def test_manifest_of_a_sample_covers_all_records(
     result = verify_loaded(*against, input=as_lines(messages))
     assert result.exit_code == 1
     assert result.table["transcripts"]["different"] == len(drift.source_rows("transcripts"))
+
+
+def test_messages_of_a_sample_are_requested_once(
+    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    messages = as_lines(extract("conversations", "messages", "attachments"))
+    before = len(drift.requests)
+    result = verify_loaded("--sample", 40, input=messages)
+    assert result.exit_code == 0, result.report
+    assert result.table["attachments"]["in Drift"] == result.table["attachments"]["extracted"] > 0
+    requests = sum("/messages" in path for path in drift.requests[before:])
+    assert requests == len(drift.conversation_ids())
