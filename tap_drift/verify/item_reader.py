@@ -125,5 +125,8 @@ class ItemReader:
         if name == ConversationsStream.name:  # a record of its details has more fields
             declared = self._store.fields[name].declared
             records = [{field: record.get(field) for field in declared} for record in records]
-        for record in records:
-            self._store.add(Side.SOURCE, name, record, None)
+        for stream_map in self._tap.streams[name].stream_maps:
+            for record in records:
+                mapped = stream_map.transform(record)
+                if mapped is not None:  # not filtered out
+                    self._store.add(Side.SOURCE, stream_map.stream_alias, mapped, None)

@@ -258,7 +258,7 @@ def _format_sample(sample: Sample) -> Iterator[str]:
     )
     yield (
         f"With 95 % confidence, that is so for at most {sample.bound:,} of all conversations "
-        f"({share:.2g} %). The list of conversations itself was compared completely."
+        f"({share:.3g} %). The list of conversations itself was compared completely."
     )
 
 

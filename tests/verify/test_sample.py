@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faults import answer
@@ -81,12 +81,24 @@ def test_tampered_account_is_found_by_a_sample(
     for each in messages:
         if each["type"] == "RECORD" and each["stream"] == "transcripts":
             each["record"]["transcript"] = "overwritten"
-    result = verify_loaded("--sample", 5, "--json", input=as_lines(messages))
+    data = as_lines(messages)
+    assert "20 of all conversations (100 %)" in verify_loaded("--sample", 5, input=data).report
+    result = verify_loaded("--sample", 5, "--json", input=data)
     assert result.exit_code == 1
     content = json.loads(result.report)
     assert content["streams"]["transcripts"]["findings"] == {"different": 5}
     assert content["sample"]["bad"] == 5
     assert content["sample"]["bound"] == 20
+
+
+def test_stream_maps_apply_to_the_records_of_a_sample(
+    config: dict[str, Any], extract: Extract, verify_loaded: VerifyLoaded
+) -> None:
+    config["stream_maps"] = {"messages": {"__filter__": "type == 'chat'", "body": "'masked'"}}
+    messages = extract("conversations", "messages")
+    result = verify_loaded("--sample", 5, input=as_lines(messages))
+    assert result.exit_code == 0, result.report
+    assert result.table["messages"]["in Drift"] == result.table["messages"]["extracted"] > 0
 
 
 def test_conversation_that_was_lost_is_found_by_any_sample(
