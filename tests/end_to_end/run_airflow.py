@@ -16,7 +16,7 @@ port = sys.argv[1]
 airflow = str(Path(sys.executable).with_name("airflow"))
 subprocess.run([airflow, "db", "migrate"], check=True)
 with subprocess.Popen(
-    [airflow, "api-server", "--port", port],
+    [airflow, "api-server", "--apps", "execution", "--port", port],
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,

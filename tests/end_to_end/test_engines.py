@@ -34,28 +34,37 @@ def account() -> Account:
     return Account.from_seed(120, seed=7)
 
 
+@pytest.fixture(scope="module")
+def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Meltano:
+    """A Meltano project with its plugins installed: each run has its own state and database."""
+    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
+    project = copy_project(tmp_path_factory.mktemp("engines") / "project")
+    meltano = Meltano(project, {"TARGET_POSTGRES__PYTHON": python})
+    meltano("install", "tap-drift", "target-postgres")
+    return meltano
+
+
 @pytest.fixture
-def environment(drift: FakeDrift, uv: str, postgres: str, tmp_path: Path) -> dict[str, str]:
-    """Environment of a Meltano project with its plugins installed, and an empty database."""
+def environment(
+    drift: FakeDrift, installed: Meltano, postgres: str, tmp_path: Path
+) -> dict[str, str]:
+    """Environment of the installed Meltano project, with an empty database and without state."""
     with psycopg.connect(postgres) as database:
         database.execute("DROP SCHEMA IF EXISTS drift CASCADE")
     (tmp_path / "state").mkdir()
     (tmp_path / "home").mkdir()  # for the engine's database
-    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
-    project = copy_project(tmp_path / "project")
-    Meltano(project, {"TARGET_POSTGRES__PYTHON": python})("install", "tap-drift", "target-postgres")
-    return os.environ | {
-        "AIRFLOW_VAR_DRIFT_PROJECT": str(project),
+    settings = {
+        "AIRFLOW_VAR_DRIFT_PROJECT": str(installed.project),
         "AIRFLOW_VAR_DRIFT_STATE_BACKEND": f"file://{tmp_path}/state",
-        "DRIFT_PROJECT": str(project),
+        "DRIFT_PROJECT": str(installed.project),
         "MELTANO_STATE_BACKEND_URI": f"file://{tmp_path}/state",
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
         "TAP_DRIFT_API_URL": drift.url,
         "TARGET_POSTGRES_SQLALCHEMY_URL": postgres.replace(
             "postgresql://", "postgresql+psycopg://"
         ),
-        "TARGET_POSTGRES__PYTHON": python,
     }
+    return os.environ | installed.environment | settings
 
 
 def copy_example(name: str, folder: Path) -> Path:
