@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import psycopg
+import pytest
 import yaml
 from runs import TARGET_PYTHON
+
+from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account.from_seed(120, seed=7)
 
 
 def block(language: str, word: str) -> str:
@@ -59,10 +67,10 @@ def test_pipe_recipe_keeps_state(drift: FakeDrift, uv: str, tmp_path: Path) -> N
         )
         return len((tmp_path / "conversations.jsonl").read_text().splitlines())
 
-    assert run() == 250
+    assert run() == 120
     drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000, status="open")
-    assert run() == 250 + 2
-    assert run() == 250 + 2 + 1
+    assert run() == 120 + 2
+    assert run() == 120 + 2 + 1
 
 
 def readme_line(word: str) -> str:
