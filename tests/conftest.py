@@ -172,7 +172,17 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[_DESELECTED] = getattr(node, "workeroutput", {}).get("slow", 0)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: some tests wait for processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not os.environ.get("CI"):
+        terminalreporter.write_line(
+            "Without CI=true: few seeds, and test_engines.py (Airflow, Dagster) only if it is named."
+        )
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(
             f"Deselected: {count} slow tests (processes, whole verifications and archives, real "
