@@ -181,7 +181,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if not os.environ.get("CI"):
         terminalreporter.write_line(
-            "Without CI=true: few seeds, and test_engines.py (Airflow, Dagster) only if it is named."
+            "Without CI=true: few seeds, and test_engines.py (Airflow, Dagster) only if named."
         )
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(

@@ -10,6 +10,7 @@ from fake_drift import now_ms
 from fake_target import FakeTarget
 from faults import answer, answer_normally, page
 from runs import Interrupted, InterruptingMessages, catalog, catalog_entry, sync, sync_failing
+from seeds import positions
 
 from tap_drift.exceptions import StreamsFailedError
 
@@ -86,7 +87,7 @@ def test_resumed_run_requests_head_and_remaining_messages(
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-@pytest.mark.parametrize("updates", range(12))
+@pytest.mark.parametrize("updates", positions([0, 3, 11], [*range(12)]))
 def test_updates_since_the_interruption_are_emitted(
     updates: int, pages: int, small_drift: FakeDrift, small_config: dict[str, Any]
 ) -> None:
