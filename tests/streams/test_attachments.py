@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tap_drift.sandbox.server import SandboxHandler
 
+pytestmark = pytest.mark.slow
+
 ALL = ("conversations", "messages", "attachments")
 
 

@@ -17,6 +17,8 @@ from tap_drift.timestamps import from_epoch_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 STATUSES = ["open", "closed", "pending", "bulk_sent"]
 STREAMS = ("conversations", "messages")
 
@@ -282,7 +284,6 @@ def updates(rng: random.Random, drift: FakeDrift) -> Callable[[int], None]:
     return on_request
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(2, 20))
 def test_complete_runs_have_all_that_their_settings_want(
     seed: int, tiny: FakeDrift, settings: dict[str, Any]

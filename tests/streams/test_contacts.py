@@ -16,6 +16,8 @@ from tap_drift.timestamps import from_epoch_ms
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+pytestmark = pytest.mark.slow
+
 RECENT = "2100-01-01T00:00:00+00:00"
 """A `start_date` that excludes the conversations of the account."""
 

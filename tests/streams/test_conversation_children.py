@@ -42,6 +42,7 @@ def only_id(account: Account) -> int:
 # All streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", CHILDREN)
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_every_row_is_emitted_once_in_listing_order(

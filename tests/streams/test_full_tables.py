@@ -122,6 +122,7 @@ def test_conversation_counts_may_be_wrapped_in_data(
     assert records == [{"status": "OPEN", "conversationCount": 3}]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("stream", PATHS)
 @pytest.mark.parametrize("body", ["<html>", {}, {"data": None}, {"data": ["words"]}, "null"])
@@ -240,6 +241,7 @@ def set_meetings(drift: FakeDrift, start_times: list[int], *, includes_end: bool
     drift.RequestHandlerClass = Handler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "interval", "most_requests"),
     [

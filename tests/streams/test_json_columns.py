@@ -13,6 +13,8 @@ from tap_drift.airbyte.catalog import airbyte_catalog
 from tap_drift.sandbox.data.account import Account
 from tap_drift.tap import TapDrift
 
+pytestmark = pytest.mark.slow
+
 NESTED = {
     "accounts": {"customProperties"},
     "contacts": {"attributes"},
