@@ -179,10 +179,6 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if not os.environ.get("CI"):
-        terminalreporter.write_line(
-            "Without CI=true: few seeds, and test_engines.py (Airflow, Dagster) only if named."
-        )
     if count := config.stash.get(_DESELECTED, 0):
         terminalreporter.write_line(
             f"Deselected: {count} slow tests (processes, whole verifications and archives, real "

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-# Airflow and Dagster take two minutes. Naming the file on the command line runs it anyway.
-collect_ignore = [] if os.environ.get("CI") else ["test_engines.py"]
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
