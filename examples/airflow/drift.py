@@ -1,7 +1,8 @@
 """Airflow DAG: creates the tables, then loads all shards of the account at the same time.
 
 Each task runs `meltano el`, whose `--state-id` gives it a state and a run folder of its own. The
-states are in a state backend, because a worker's disk may not outlive the task.
+states are in a state backend, because a worker's disk may not outlive the task. No task installs
+plugins: `meltano install` in the project comes first.
 
     pip install 'apache-airflow~=3.3.2'
     airflow variables set drift_project /path/to/the/meltano/project
@@ -25,7 +26,10 @@ ENVIRONMENT = {
     "TAP_DRIFT__SELECT": json.dumps([f"{stream}.*" for stream in STREAMS]),
     "TAP_DRIFT_CONCURRENCY": str(REQUESTS // SHARDS),
 }
-RUN = "meltano el tap-drift target-postgres --state-id=prod:tap-drift-to-target-postgres:"
+RUN = (
+    "meltano el --no-install tap-drift target-postgres "
+    "--state-id=prod:tap-drift-to-target-postgres:"
+)
 
 
 @dag(

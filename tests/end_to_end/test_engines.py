@@ -31,7 +31,7 @@ SHARDS = 2
 
 @pytest.fixture
 def account() -> Account:
-    return Account.from_seed(120, seed=7)
+    return Account.from_seed(30, seed=7)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def environment(
         "MELTANO_STATE_BACKEND_URI": f"file://{tmp_path}/state",
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
         "TAP_DRIFT_API_URL": drift.url,
+        "TAP_DRIFT_PAGE_SIZE": "20",  # two pages
         "TARGET_POSTGRES_SQLALCHEMY_URL": postgres.replace(
             "postgresql://", "postgresql+psycopg://"
         ),
@@ -176,6 +177,9 @@ def test_airflow_run_loads_all_shards_at_once(
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__CORE__PARALLELISM": str(SHARDS),
+        # The tasks may start before the server, whose first response takes seconds.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
     script = Path(__file__).with_name("run_airflow.py")
     run(uv, example, ["python", str(script), str(port)], environment, tmp_path)
