@@ -74,6 +74,11 @@ def sync(
     return messages
 
 
+def as_lines(messages: list[dict[str, Any]]) -> bytes:
+    """Return messages as the input of a target."""
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
 def sync_failing(
     config: Mapping[str, Any],
     state: dict[str, Any] | None = None,
@@ -124,7 +129,7 @@ class InvokeTap(Protocol):
 
 
 class RunPipe(Protocol):
-    """Runs `tap-drift | target`, and returns the state that the target writes."""
+    """Runs the tap into a target, and returns the state that the target writes."""
 
     def __call__(
         self,

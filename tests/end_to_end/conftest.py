@@ -6,12 +6,13 @@ import fcntl
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fake_drift import FakeDrift
-    from runs import RunPipe
+    from runs import InvokeTap, RunPipe
 
 ROOT = Path(__file__).parents[2]
+
+
+class Install(Protocol):
+    """Installs packages, separated by spaces, and returns the folder of their executables."""
+
+    def __call__(self, pins: str, python: str = ...) -> Path: ...
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,6 +50,37 @@ def uv() -> str:
     return found
 
 
+def _folder_of(python: str, pins: str) -> Path:
+    name = re.sub(r"[^\w.]+", "-", f"{python} {pins}")
+    return Path(sys.prefix) / "share" / "test-tools" / name
+
+
+@pytest.fixture(scope="session")
+def install(uv: str) -> Install:
+    """Return the folder of the executables of packages, in an environment of their own.
+
+    The environment is kept beside the project's, and deleted with it: `uv run --with` would
+    resolve the packages again in each run, which costs as much as the import of a target.
+    """
+
+    def run(pins: str, python: str = TARGET_PYTHON) -> Path:
+        folder = _folder_of(python, pins)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            # One process installs them, the others wait.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "complete").exists():
+                environment = str(folder / "venv")
+                create = [uv, "venv", "--no-project", "--clear", "--python", python, environment]
+                subprocess.run(create, check=True)
+                add = [uv, "pip", "install", "--python", environment, *pins.split()]
+                subprocess.run(add, check=True)
+                (folder / "complete").touch()
+        return folder / "venv" / "bin"
+
+    return run
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the Meltano project: Meltano writes into its folder."""
@@ -50,8 +88,8 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
-    """Run `tap-drift | target` with a loader of meltano.yml, at the version pinned there."""
+def pipe(drift: FakeDrift, invoke_tap: InvokeTap, install: Install, tmp_path: Path) -> RunPipe:
+    """Run the tap, and a loader of meltano.yml with its output, at the version pinned there."""
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]
     loaders = {loader["name"]: loader for loader in plugins["loaders"]}
 
@@ -71,22 +109,18 @@ def pipe(drift: FakeDrift, uv: str, tmp_path: Path) -> RunPipe:
         }
         for file, content in files.items():
             (tmp_path / f"{file}.json").write_text(json.dumps(content))
-        options = [f"--{file}={file}.json" for file in ("config", "catalog", "state")]
-        tap = [sys.executable, "-m", "tap_drift", *options]
-        pip_urls = (pip_url or loaders[name]["pip_url"]).split()
-        pins = [word for pin in pip_urls for word in ("--with", pin)]
-        target = [uv, "run", "--no-project", "--python", TARGET_PYTHON, *pins, name]
-        with subprocess.Popen(tap, cwd=tmp_path, stdout=subprocess.PIPE) as extractor:
-            loaded = subprocess.run(
-                [*target, "--config", "target.json"],
-                cwd=tmp_path,
-                env=os.environ | loaders[name].get("env", {}),
-                stdin=extractor.stdout,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-        assert extractor.returncode == 0
+        options = [f"--{file}={tmp_path}/{file}.json" for file in ("config", "catalog", "state")]
+        extracted = invoke_tap(*options)
+        assert extracted.returncode == 0, extracted.stderr
+        loaded = subprocess.run(
+            [install(pip_url or loaders[name]["pip_url"]) / name, "--config", "target.json"],
+            cwd=tmp_path,
+            env=os.environ | loaders[name].get("env", {}),
+            input=extracted.stdout,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            check=True,
+        )
         last: dict[str, Any] = json.loads(loaded.stdout.splitlines()[-1])
         return last
 

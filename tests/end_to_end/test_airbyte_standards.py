@@ -14,6 +14,7 @@ import pytest
 from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
+    from end_to_end.conftest import Install
     from fake_drift import FakeDrift
 
 PIN = "airbyte-cdk[dev]~=7.39.1"
@@ -27,7 +28,9 @@ def account() -> Account:
     return Account.from_seed(20, seed=7)
 
 
-def test_source_passes_airbytes_standard_tests(drift: FakeDrift, uv: str, tmp_path: Path) -> None:
+def test_source_passes_airbytes_standard_tests(
+    drift: FakeDrift, install: Install, tmp_path: Path
+) -> None:
     for name, token in (("valid", drift.token), ("wrong-token", "wrong")):
         credentials = {"auth_type": "access_token", "access_token": token}
         config = {"credentials": credentials, "api_url": drift.url}
@@ -36,8 +39,8 @@ def test_source_passes_airbytes_standard_tests(drift: FakeDrift, uv: str, tmp_pa
     suite = Path(__file__).with_name("run_airbyte_standard_tests.py")
     run = subprocess.run(
         [
-            *(uv, "run", "--no-project", "--isolated", "--python", PYTHON, "--with", PIN),
-            *("python", "-m", "pytest", str(suite), "-p", HOOKS, "-W", f"error::{WARNING}"),
+            *(install(PIN, PYTHON) / "python", "-m", "pytest", suite),
+            *("-p", HOOKS, "-W", f"error::{WARNING}"),
             # Neither the fixtures nor the options of this project; no test that needs Docker.
             *("--noconftest", "-c", "pytest.ini", "-k", "not docker"),
         ],

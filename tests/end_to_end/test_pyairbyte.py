@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from end_to_end.conftest import Install
     from fake_drift import FakeDrift
 
 PIN = "airbyte~=0.71.3"
@@ -31,14 +32,11 @@ def environment(drift: FakeDrift, tmp_path: Path) -> dict[str, str]:
 
 
 def test_pyairbyte_validates_discovers_and_reads_twice(
-    drift: FakeDrift, uv: str, environment: dict[str, str], tmp_path: Path
+    drift: FakeDrift, install: Install, environment: dict[str, str], tmp_path: Path
 ) -> None:
     script = Path(__file__).with_name("read_with_pyairbyte.py")
     run = subprocess.run(
-        [
-            *(uv, "run", "--no-project", "--python", PYTHON, "--with", PIN),
-            *("python", str(script), SOURCE, str(tmp_path)),
-        ],
+        [install(PIN, PYTHON) / "python", script, SOURCE, tmp_path],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
