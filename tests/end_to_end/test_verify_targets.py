@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from fake_drift import FakeDrift
-from runs import catalog, sync
+from runs import as_lines, catalog, sync
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.verify.command import main
@@ -135,10 +135,9 @@ def test_archive_is_verified_with_its_files(
     files, manifest = tmp_path / "files", tmp_path / "manifest.json"
     settings = {"access_token": drift.token, "api_url": drift.url, "attachments_path": str(files)}
     messages = sync(settings, None, catalog(*STREAMS, "attachments")).all
-    lines = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
     (tmp_path / "target.json").write_text(json.dumps({"archive_path": str(tmp_path / "archive")}))
     command = [sys.executable, "-m", "drift_archive", "--config", str(tmp_path / "target.json")]
-    subprocess.run(command, input=lines, check=True)
+    subprocess.run(command, input=as_lines(messages), check=True)
     options = ("--database", f"sqlite:///{tmp_path}/archive/drift.sqlite")
     loaded = verify(*options, "--attachments", str(files), "--manifest", str(manifest))
     assert loaded.exit_code == 0, loaded.report

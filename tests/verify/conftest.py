@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from copy import deepcopy
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
 from fake_drift import TOKEN, FakeDrift
-from runs import catalog, sync
+from runs import as_lines, catalog, sync
 
 from tap_drift.sandbox.data.account import Account
-from tap_drift.tap import TapDrift
 from tap_drift.verify.command import main
 from tap_drift.verify.compare import REASONS
 
@@ -50,7 +49,7 @@ class Result(NamedTuple):
 
 Messages = list[dict[str, Any]]
 Extract = Callable[..., Messages]
-"""Runs the tap with the named streams, or all; takes `state`."""
+"""Returns the messages of a run with the named streams, or all."""
 
 Verify = Callable[[Messages | bytes], Result]
 VerifyLoaded = Callable[..., Result]
@@ -77,28 +76,38 @@ def config(drift: FakeDrift) -> dict[str, Any]:
     return small_pages(drift)
 
 
-@pytest.fixture(scope="session")
-def _full_extraction() -> Messages:
+@cache
+def _extracted(*names: str) -> str:
     with FakeDrift(small_account()) as server:
-        return sync(small_pages(server), catalog=catalog()).all
+        return json.dumps(sync(small_pages(server), catalog=catalog(*names)).all)
+
+
+@pytest.fixture(scope="session")
+def extracted() -> Extract:
+    """Return the messages of the named streams, or all, of the account at the start of a test.
+
+    The tests share the run; each has its own copy of the messages.
+    """
+
+    def load(*names: str) -> Messages:
+        messages: Messages = json.loads(_extracted(*names))
+        return messages
+
+    return load
 
 
 @pytest.fixture
-def full_extraction(_full_extraction: Messages) -> Messages:
-    """The messages of all streams of the account, as it is at the start of a test.
-
-    The run is shared; the test can change the messages.
-    """
-    return deepcopy(_full_extraction)
+def full_extraction(extracted: Extract) -> Messages:
+    """The messages of all streams of the account, as it is at the start of a test."""
+    return extracted()
 
 
 @pytest.fixture
 def extract(config: dict[str, Any]) -> Extract:
+    """Run the tap with the settings and the account of the test."""
+
     def run(*names: str, state: dict[str, Any] | None = None) -> Messages:
-        tap = TapDrift(config=config)
-        for stream in tap.streams.values():
-            stream.selected = not names or stream.name in names
-        return sync(config, state, tap.catalog_dict).all
+        return sync(config, state, catalog(*names)).all
 
     return run
 
@@ -140,7 +149,7 @@ def verify_loaded(
 def verify(verify_loaded: VerifyLoaded) -> Verify:
     def run(messages: Messages | bytes) -> Result:
         if not isinstance(messages, bytes):
-            messages = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+            messages = as_lines(messages)
         return verify_loaded(input=messages)
 
     return run

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fake_drift import TOKEN
+from runs import as_lines
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
-    from runs import RunTap
+    from verify.conftest import Extract
 
 COMMAND = [sys.executable, "-c", "from tap_drift.verify.command import run; run()"]
 MORE_THAN_A_PIPE_BUFFER = b'{"type": "STATE", "value": {}}\n' * 10_000
@@ -37,8 +38,8 @@ def verify(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def test_report_between_pipes_goes_to_standard_error(drift: FakeDrift, run_tap: RunTap) -> None:
-    result = verify(drift, "--config=ENV", messages=run_tap("--config=ENV").stdout.encode())
+def test_report_between_pipes_goes_to_standard_error(drift: FakeDrift, extracted: Extract) -> None:
+    result = verify(drift, "--config=ENV", messages=as_lines(extracted("conversations")))
     assert result.returncode == 0
     assert result.stdout == b""
     assert b"\nCOMPLETE: " in result.stderr
@@ -63,8 +64,8 @@ def test_input_is_read_to_its_end_after_an_error(
     assert b"two words" not in result.stderr
 
 
-def test_refused_token_is_one_error_message(drift: FakeDrift, run_tap: RunTap) -> None:
-    messages = run_tap("--config=ENV").stdout.encode()
+def test_refused_token_is_one_error_message(drift: FakeDrift, extracted: Extract) -> None:
+    messages = as_lines(extracted("conversations"))
     result = verify(drift, "--config=ENV", messages=messages, token="wrong-token")
     assert result.returncode == 1
     lines = result.stderr.decode().splitlines()

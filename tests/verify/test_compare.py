@@ -62,8 +62,8 @@ def test_removed_records_are_missing(full_extraction: Messages, verify: Verify) 
     assert [row["missing"] for row in result.table.values()] == [1] * len(STREAMS)
 
 
-def test_older_version_is_stale(extract: Extract, verify: Verify) -> None:
-    messages = extract("conversations")
+def test_older_version_is_stale(extracted: Extract, verify: Verify) -> None:
+    messages = extracted("conversations")
     record = next(each["record"] for each in messages if each["type"] == "RECORD")
     record["updatedAt"] = record["createdAt"]
     result = verify(messages)
@@ -73,10 +73,10 @@ def test_older_version_is_stale(extract: Extract, verify: Verify) -> None:
 
 
 def test_conversations_without_messages_are_complete(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
     assert not all(map(drift.account.messages, drift.account.conversations))
-    assert verify(extract("messages")).exit_code == 0
+    assert verify(extracted("messages")).exit_code == 0
 
 
 def test_changes_after_extraction_are_not_missing(
@@ -132,9 +132,9 @@ def test_conversation_moved_during_verification_is_changed(
 
 
 def test_old_message_of_updated_conversation_is_missing(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("messages")
+    messages = extracted("messages")
     account = drift.account
     updated = next(each for each in account.conversations if len(account.messages(each)) > 2)
     lost = account.messages(updated)[1]["id"]
@@ -217,12 +217,12 @@ def test_update_lost_by_second_run_is_stale(
 
 
 def test_each_stream_is_compared_with_its_own_run(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
     old = {"time_extracted": "2020-01-01T00:00:00+00:00"}
-    conversations = [message | old for message in extract("conversations")]
+    conversations = [message | old for message in extracted("conversations")]
     lost = next(each["id"] for each in drift.account.conversations if drift.account.messages(each))
-    result = verify(conversations + without_conversation(extract("messages"), lost))
+    result = verify(conversations + without_conversation(extracted("messages"), lost))
     assert result.exit_code == 1
     assert result.differences("messages").keys() == {"missing"}
 

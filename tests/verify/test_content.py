@@ -46,9 +46,9 @@ def open_all(messages: Messages) -> None:
     ],
 )
 def test_tampered_records_are_different(
-    tamper: Callable[[Messages], None], stream: str, field: str, extract: Extract, verify: Verify
+    tamper: Callable[[Messages], None], stream: str, field: str, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations", stream)
+    messages = extracted("conversations", stream)
     before = [record[field] for record in records(messages, stream)]
     tamper(messages)
     after = [record[field] for record in records(messages, stream)]
@@ -60,8 +60,8 @@ def test_tampered_records_are_different(
     assert f"\nINCOMPLETE: missing, stale or different records: {expected:,}." in result.report
 
 
-def test_different_record_is_listed_with_its_fields(extract: Extract, verify: Verify) -> None:
-    messages = extract("conversations")
+def test_different_record_is_listed_with_its_fields(extracted: Extract, verify: Verify) -> None:
+    messages = extracted("conversations")
     record = records(messages, "conversations")[3]
     record |= {"status": "gone", "inboxId": 5}
     result = verify(messages)
@@ -70,8 +70,8 @@ def test_different_record_is_listed_with_its_fields(extract: Extract, verify: Ve
     assert finding["fields"] == ["status", "inboxId"]
 
 
-def test_other_spelling_of_a_value_is_not_different(extract: Extract, verify: Verify) -> None:
-    messages = extract("conversations", "contacts")
+def test_other_spelling_of_a_value_is_not_different(extracted: Extract, verify: Verify) -> None:
+    messages = extracted("conversations", "contacts")
     for record in records(messages, "conversations"):
         record["updatedAt"] = record["updatedAt"].replace("+00:00", "Z")
         record["createdAt"] = record["createdAt"].replace("+00:00", "000")
@@ -93,8 +93,8 @@ def test_field_beyond_the_schema_is_compared(
     assert "different in other fields (1)" in result.report
 
 
-def test_deselected_field_is_named_not_different(extract: Extract, verify: Verify) -> None:
-    messages = extract("messages")
+def test_deselected_field_is_named_not_different(extracted: Extract, verify: Verify) -> None:
+    messages = extracted("messages")
     for each in messages:
         if each["type"] == "SCHEMA":
             del each["schema"]["properties"]["body"]
@@ -106,9 +106,9 @@ def test_deselected_field_is_named_not_different(extract: Extract, verify: Verif
 
 
 def test_content_of_conversation_updated_later_is_changed(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("messages", "transcripts")
+    messages = extracted("messages", "transcripts")
     updated = records(messages, "messages")[0]["conversationId"]
     drift.add_message(updated, now_ms())
     result = verify(messages)
@@ -117,9 +117,9 @@ def test_content_of_conversation_updated_later_is_changed(
 
 
 def test_contact_with_a_later_time_is_changed(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("contacts")
+    messages = extracted("contacts")
     contact, other = records(messages, "contacts")[:2]
     contact["attributes"]["last_active"] = now_ms() - 10**8
     other["attributes"] |= {"name": "overwritten"}
@@ -131,9 +131,9 @@ def test_contact_with_a_later_time_is_changed(
 
 
 def test_presence_of_users_is_not_compared(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("users", "conversation_stats")
+    messages = extracted("users", "conversation_stats")
     for user in drift.account.users:
         user["availability"] = "ON_CALL"
     result = verify(messages)
@@ -141,8 +141,8 @@ def test_presence_of_users_is_not_compared(
     assert "users: changes by itself, so not compared: availability" in result.report
 
 
-def test_lost_statuses_are_a_mismatch_of_counts(extract: Extract, verify: Verify) -> None:
-    messages = extract("conversations")
+def test_lost_statuses_are_a_mismatch_of_counts(extracted: Extract, verify: Verify) -> None:
+    messages = extracted("conversations")
     open_all(messages)
     result = verify(messages)
     assert "\nDrift and the data have different numbers of conversations: " in result.report

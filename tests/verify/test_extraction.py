@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from verify.conftest import Extract, Verify
 
 
-def test_truncated_input_is_incomplete(extract: Extract, verify: Verify) -> None:
-    lines = [json.dumps(message) for message in extract("users")]
+def test_truncated_input_is_incomplete(extracted: Extract, verify: Verify) -> None:
+    lines = [json.dumps(message) for message in extracted("users")]
     result = verify("\n".join([*lines, '{"type": "RECO']).encode())
     assert result.exit_code == 1
     assert "ends in the middle of a line" in result.report
@@ -43,8 +43,8 @@ def test_invalid_line_is_one_error_without_its_text(
     assert "private" not in caplog.text
 
 
-def test_stream_of_another_tap_is_not_compared(extract: Extract, verify: Verify) -> None:
+def test_stream_of_another_tap_is_not_compared(extracted: Extract, verify: Verify) -> None:
     other = {"type": "RECORD", "stream": "pets", "record": {"id": 1}}
-    result = verify([*extract("users"), other])
+    result = verify([*extracted("users"), other])
     assert result.exit_code == 0
     assert "Not compared, because tap-drift has no such streams: pets." in result.report

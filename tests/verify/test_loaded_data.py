@@ -66,9 +66,9 @@ def load_sqlite(path: Path, rows: dict[str, list[Row]], rename: Callable[[str], 
 
 @pytest.mark.parametrize("rename", [snake_case, str.upper])
 def test_renamed_columns_are_matched(
-    rename: Callable[[str], str], extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    rename: Callable[[str], str], extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract())
+    rows = rows_by_stream(extracted())
     result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows, rename))
     assert result.exit_code == 0, result.report
     assert {*result.table} == {*STREAMS}
@@ -77,9 +77,9 @@ def test_renamed_columns_are_matched(
 
 
 def test_rows_deleted_and_changed_in_a_table_are_found(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    url = load_sqlite(tmp_path / "x.db", rows_by_stream(extract("conversations", "messages")))
+    url = load_sqlite(tmp_path / "x.db", rows_by_stream(extracted("conversations", "messages")))
     with closing(sqlite3.connect(tmp_path / "x.db")) as database, database:
         database.execute("DELETE FROM messages WHERE rowid = 5")
         database.execute("UPDATE messages SET author = json_set(author, '$.id', 6) WHERE rowid = 7")
@@ -92,9 +92,9 @@ def test_rows_deleted_and_changed_in_a_table_are_found(
 
 
 def test_flattened_object_is_compared_by_its_columns(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("messages"))
+    rows = rows_by_stream(extracted("messages"))
     for row in rows["messages"]:
         author = row.pop("author")
         row |= {"author__type": author["type"], "author__id": author["id"]}
@@ -105,9 +105,9 @@ def test_flattened_object_is_compared_by_its_columns(
 
 
 def test_missing_and_added_columns_are_named(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("conversations"))
+    rows = rows_by_stream(extracted("conversations"))
     for row in rows["conversations"]:
         row["region"] = row.pop("inboxId")
     result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
@@ -133,9 +133,9 @@ def test_fields_beyond_the_schema_in_one_column_are_compared(
 
 
 def test_table_without_key_column_is_an_error(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("conversations"))
+    rows = rows_by_stream(extracted("conversations"))
     for row in rows["conversations"]:
         row["number"] = row.pop("id")
     result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
@@ -144,9 +144,9 @@ def test_table_without_key_column_is_an_error(
 
 
 def test_latest_version_of_a_row_counts(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("conversations"))
+    rows = rows_by_stream(extracted("conversations"))
     old = {"status": "old", "_sdc_extracted_at": "2020-01-01 00:00:00"}
     rows["conversations"] += [row | old for row in rows["conversations"][:9]]
     result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
@@ -154,9 +154,9 @@ def test_latest_version_of_a_row_counts(
 
 
 def test_row_marked_as_deleted_is_missing(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("users"))
+    rows = rows_by_stream(extracted("users"))
     for number, row in enumerate(rows["users"]):
         row["_sdc_deleted_at"] = None if number else "2026-01-01"
     result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
@@ -164,9 +164,9 @@ def test_row_marked_as_deleted_is_missing(
 
 
 def test_row_whose_latest_version_is_deleted_is_missing(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("users"))
+    rows = rows_by_stream(extracted("users"))
     later = {"_sdc_extracted_at": "2999-01-01 00:00:00", "_sdc_deleted_at": "2999-01-01"}
     rows["users"] = [row | {"_sdc_deleted_at": None} for row in rows["users"]]
     rows["users"].append(rows["users"][0] | later)
@@ -175,9 +175,9 @@ def test_row_whose_latest_version_is_deleted_is_missing(
 
 
 def test_time_of_extraction_that_is_none_is_an_error(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("users"))
+    rows = rows_by_stream(extracted("users"))
     rows["users"][0]["_sdc_extracted_at"] = "yesterday"
     result = verify_loaded("--database", load_sqlite(tmp_path / "x.db", rows))
     assert result.exit_code == 1
@@ -197,10 +197,10 @@ def test_no_two_names_of_a_schema_are_taken_for_each_other() -> None:
 
 
 def test_duckdb_with_native_types_is_complete(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
     """Structs, lists, times with a zone, and no column that says when it was extracted."""
-    for stream, records in rows_by_stream(extract("conversations", "messages", "teams")).items():
+    for stream, records in rows_by_stream(extracted("conversations", "messages", "teams")).items():
         for record in records:
             del record["_sdc_extracted_at"]
             record.pop("attributes", None)  # names of a struct are case-insensitive
@@ -250,9 +250,9 @@ def test_unreadable_database_is_one_error(
 
 
 def test_last_line_of_the_last_file_counts(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("conversations", "conversation_details"))
+    rows = rows_by_stream(extracted("conversations", "conversation_details"))
     for stream, records in rows.items():
         lines = [json.dumps(record | {"status": "old"}) + "\n" for record in records]
         (tmp_path / f"{stream}-20260101T000000.jsonl").write_text("".join(lines))
@@ -267,9 +267,9 @@ def test_last_line_of_the_last_file_counts(
 
 
 def test_changed_field_beyond_the_schema_in_a_file_is_found(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("users"))["users"]
+    rows = rows_by_stream(extracted("users"))["users"]
     rows[2]["team"] = "added"
     (tmp_path / "users.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = verify_loaded("--folder", tmp_path)
@@ -291,9 +291,9 @@ def test_folder_without_streams_is_an_error(verify_loaded: VerifyLoaded, tmp_pat
 
 
 def test_parquet_with_structs_and_lost_rows(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("conversations", "messages"))
+    rows = rows_by_stream(extracted("conversations", "messages"))
     for row in rows["messages"]:
         row["createdAt"] = datetime.fromisoformat(row["createdAt"])
         row["attributes"] = json.dumps(row["attributes"])
@@ -336,9 +336,9 @@ def test_contradictory_options_are_a_usage_error(
 
 
 def test_start_of_the_run_can_be_given(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    rows = rows_by_stream(extract("conversations"))
+    rows = rows_by_stream(extracted("conversations"))
     lost = rows["conversations"].pop()
     url = load_sqlite(tmp_path / "x.db", rows)
     before = ["--extracted-at", lost["updatedAt"]]

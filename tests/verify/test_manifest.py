@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_drift import TOKEN, FakeDrift
 from faults import answer
+from runs import as_lines
 from verify.conftest import run_verify, small_account, small_pages
 from verify.test_loaded_data import load_sqlite, rows_by_stream
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from verify.conftest import Extract, Messages, Result, VerifyLoaded
 
     Row = dict[str, Any]
-
-
-def as_lines(messages: Messages) -> bytes:
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
 class Archive:
@@ -62,7 +59,7 @@ def archived_drift() -> Iterator[FakeDrift]:
 @pytest.fixture(scope="module")
 def archive_folder(
     archived_drift: FakeDrift,
-    _full_extraction: Messages,
+    extracted: Extract,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The folder of a manifest of all streams, which several tests copy."""
@@ -70,7 +67,7 @@ def archive_folder(
     settings = small_pages(archived_drift)
     options = ("--manifest", folder / "manifest.json")
     result = run_verify(
-        settings, tmp_path_factory.mktemp("run"), *options, input=as_lines(_full_extraction)
+        settings, tmp_path_factory.mktemp("run"), *options, input=as_lines(extracted())
     )
     assert result.exit_code == 0, result.report
     return folder
@@ -198,9 +195,9 @@ def test_second_manifest_replaces_the_first(archive: Archive, verify_loaded: Ver
 
 
 def test_refused_item_is_in_the_manifest(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    drift: FakeDrift, extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "transcripts")
+    messages = extracted("conversations", "transcripts")
     bad = drift.conversation_ids()[3]
     drift.faults_by_path[f"/conversations/{bad}/transcript"] = answer(400)
     archive = write_archive(tmp_path, messages, verify_loaded)
@@ -211,8 +208,8 @@ def test_refused_item_is_in_the_manifest(
     assert refused["requestedAt"].startswith("20")
 
 
-def test_json_report_has_the_table(extract: Extract, verify_loaded: VerifyLoaded) -> None:
-    messages = extract("conversations")
+def test_json_report_has_the_table(extracted: Extract, verify_loaded: VerifyLoaded) -> None:
+    messages = extracted("conversations")
     result = verify_loaded("--json", input=as_lines(messages[:-3]))
     content = json.loads(result.report)
     assert result.exit_code == 1

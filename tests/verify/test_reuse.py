@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from fake_drift import now_ms
+from runs import as_lines
 from verify.test_compare import add_message_of_contact_6, without_record
-from verify.test_manifest import as_lines, requests_of, write_archive
+from verify.test_manifest import requests_of, write_archive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def test_unchanged_conversations_are_not_requested_again(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    drift: FakeDrift, extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "messages", "transcripts", "contacts")
+    messages = extracted("conversations", "messages", "transcripts", "contacts")
     archive = write_archive(tmp_path, messages, verify_loaded)
     updated = drift.conversation_ids()[9]
     drift.add_message(updated, now_ms())
@@ -35,9 +36,9 @@ def test_unchanged_conversations_are_not_requested_again(
 
 
 def test_reused_records_find_what_was_changed_since(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "messages")
+    messages = extracted("conversations", "messages")
     archive = write_archive(tmp_path, messages, verify_loaded)
     data = as_lines(messages).replace(b"<p>Hi!", b"<p>Ho!", 1)
     result = verify_loaded("--reuse", archive.path, input=data)
@@ -46,9 +47,9 @@ def test_reused_records_find_what_was_changed_since(
 
 
 def test_incomplete_verification_is_not_reused(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations")
+    messages = extracted("conversations")
     archive = write_archive(tmp_path, messages[:-10], verify_loaded)
     result = verify_loaded("--reuse", archive.path, input=as_lines(messages))
     assert result.exit_code == 1
@@ -56,9 +57,12 @@ def test_incomplete_verification_is_not_reused(
 
 
 def test_manifest_of_a_sample_is_not_reused(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages, manifest = as_lines(extract("conversations", "messages")), tmp_path / "manifest.json"
+    messages, manifest = (
+        as_lines(extracted("conversations", "messages")),
+        tmp_path / "manifest.json",
+    )
     sample = verify_loaded("--sample", 5, "--manifest", manifest, input=messages)
     assert sample.exit_code == 0, sample.report
     result = verify_loaded("--reuse", manifest, input=messages)
@@ -97,9 +101,9 @@ def test_lost_contact_of_a_reused_message_is_missing(
 
 
 def test_fields_that_reused_records_lack_are_named(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "messages")
+    messages = extracted("conversations", "messages")
     for each in messages:
         if each.get("stream") == "messages":
             (each.get("record") or each["schema"]["properties"]).pop("body")
@@ -112,9 +116,9 @@ def test_fields_that_reused_records_lack_are_named(
 
 
 def test_manifest_without_unequal_conversations_is_not_reused(
-    extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "messages")
+    messages = extracted("conversations", "messages")
     archive = write_archive(tmp_path, messages, verify_loaded)
     content = archive.content()
     del content["unequalConversations"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faults import answer
+from runs import as_lines
 
 from tap_drift.verify.sample import draw, upper_bound
 
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fake_drift import FakeDrift
-    from verify.conftest import Extract, Messages, VerifyLoaded
-
-
-def as_lines(messages: Messages) -> bytes:
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    from verify.conftest import Extract, VerifyLoaded
 
 
 @pytest.mark.parametrize(
@@ -55,9 +52,9 @@ def test_sample_larger_than_the_account_is_all() -> None:
 
 
 def test_only_the_sample_is_requested(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded
+    drift: FakeDrift, extracted: Extract, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = as_lines(extract("conversations", "messages", "transcripts", "contacts"))
+    messages = as_lines(extracted("conversations", "messages", "transcripts", "contacts"))
     before = len(drift.requests)
     result = verify_loaded("--sample", 10, "--seed", 7, input=messages)
     assert result.exit_code == 0, result.report
@@ -75,9 +72,9 @@ def test_only_the_sample_is_requested(
 
 
 def test_tampered_account_is_found_by_a_sample(
-    extract: Extract, verify_loaded: VerifyLoaded
+    extracted: Extract, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = extract("conversations", "messages", "transcripts")
+    messages = extracted("conversations", "messages", "transcripts")
     for each in messages:
         if each["type"] == "RECORD" and each["stream"] == "transcripts":
             each["record"]["transcript"] = "overwritten"
@@ -102,9 +99,9 @@ def test_stream_maps_apply_to_the_records_of_a_sample(
 
 
 def test_conversation_that_was_lost_is_found_by_any_sample(
-    extract: Extract, verify_loaded: VerifyLoaded
+    extracted: Extract, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = extract("conversations", "transcripts")
+    messages = extracted("conversations", "transcripts")
     lost = next(
         each for each in messages if each.get("stream") == "conversations" and "record" in each
     )
@@ -130,9 +127,9 @@ def test_impossible_sample_is_a_usage_error(
 
 
 def test_refused_contact_of_a_sample_is_not_verified(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded
+    drift: FakeDrift, extracted: Extract, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = as_lines(extract("conversations", "messages", "contacts"))
+    messages = as_lines(extracted("conversations", "messages", "contacts"))
     drift.faults_by_path["/contacts/"] = answer(400)
     result = verify_loaded("--sample", 5, input=messages)
     assert result.exit_code == 1
@@ -140,9 +137,9 @@ def test_refused_contact_of_a_sample_is_not_verified(
 
 
 def test_conversation_with_a_lost_contact_counts_as_bad(
-    extract: Extract, verify_loaded: VerifyLoaded
+    extracted: Extract, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = extract("conversations", "contacts")
+    messages = extracted("conversations", "contacts")
     kept = [each for each in messages if each["type"] != "RECORD" or each["stream"] != "contacts"]
     result = verify_loaded("--sample", 20, "--json", input=as_lines(kept))
     content = json.loads(result.report)
@@ -151,9 +148,9 @@ def test_conversation_with_a_lost_contact_counts_as_bad(
 
 
 def test_manifest_of_a_sample_covers_all_records(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
+    drift: FakeDrift, extracted: Extract, verify_loaded: VerifyLoaded, tmp_path: Path
 ) -> None:
-    messages = extract("conversations", "messages", "transcripts", "contacts")
+    messages = extracted("conversations", "messages", "transcripts", "contacts")
     options = ["--sample", 5, "--seed", 7, "--manifest", tmp_path / "manifest.json"]
     assert verify_loaded(*options, input=as_lines(messages)).exit_code == 0
     against = ["--against", tmp_path / "manifest.json"]
@@ -169,9 +166,9 @@ def test_manifest_of_a_sample_covers_all_records(
 
 
 def test_messages_of_a_sample_are_requested_once(
-    drift: FakeDrift, extract: Extract, verify_loaded: VerifyLoaded
+    drift: FakeDrift, extracted: Extract, verify_loaded: VerifyLoaded
 ) -> None:
-    messages = as_lines(extract("conversations", "messages", "attachments"))
+    messages = as_lines(extracted("conversations", "messages", "attachments"))
     before = len(drift.requests)
     result = verify_loaded("--sample", 40, input=messages)
     assert result.exit_code == 0, result.report

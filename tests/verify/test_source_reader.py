@@ -34,9 +34,9 @@ def now_ms() -> int:
 
 
 def test_stream_not_extracted_is_listed_not_requested(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations")
+    messages = extracted("conversations")
     before = len(drift.requests)
     result = verify(messages)
     assert result.exit_code == 0
@@ -49,9 +49,9 @@ def test_stream_not_extracted_is_listed_not_requested(
 
 
 def test_listing_is_not_read_without_conversations(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("users")
+    messages = extracted("users")
     before = len(drift.requests)
     assert verify(messages).exit_code == 0
     assert drift.requests[before:] == ["/users/list"]
@@ -72,8 +72,8 @@ def test_filter_settings_apply_to_verification(
     assert result.differences("conversations") == {"changed": 1}
 
 
-def test_count_mismatch_is_incomplete(drift: FakeDrift, extract: Extract, verify: Verify) -> None:
-    messages = extract("conversations")
+def test_count_mismatch_is_incomplete(drift: FakeDrift, extracted: Extract, verify: Verify) -> None:
+    messages = extracted("conversations")
     drift.RequestHandlerClass = MiscountingHandler
     result = verify(messages)
     assert result.exit_code == 1
@@ -81,17 +81,19 @@ def test_count_mismatch_is_incomplete(drift: FakeDrift, extract: Extract, verify
 
 
 def test_updates_in_the_meantime_explain_count_mismatch(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations")
+    messages = extracted("conversations")
     for conversation in drift.conversation_ids()[:2]:
         drift.update_conversation(conversation, now_ms())
     drift.RequestHandlerClass = MiscountingHandler
     assert verify(messages).exit_code == 0
 
 
-def test_absent_stats_are_not_compared(drift: FakeDrift, extract: Extract, verify: Verify) -> None:
-    messages = extract("conversations")
+def test_absent_stats_are_not_compared(
+    drift: FakeDrift, extracted: Extract, verify: Verify
+) -> None:
+    messages = extracted("conversations")
     drift.faults_by_path["/conversations/stats"] = answer(404)
     result = verify(messages)
     assert result.exit_code == 0
@@ -100,18 +102,18 @@ def test_absent_stats_are_not_compared(drift: FakeDrift, extract: Extract, verif
 
 @pytest.mark.usefixtures("clock")
 def test_invalid_stats_are_a_warning(
-    drift: FakeDrift, extract: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, extracted: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
 ) -> None:
-    messages = extract("conversations")
+    messages = extracted("conversations")
     drift.faults_by_path["/conversations/stats"] = answer(body={"counts": {}})
     assert verify(messages).exit_code == 0
     assert "Could not read Drift's conversation counts" in caplog.text
 
 
 def test_only_stream_refused_is_an_error(
-    drift: FakeDrift, extract: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, extracted: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
 ) -> None:
-    messages = extract("users")
+    messages = extracted("users")
     drift.faults.append(answer(403))
     assert verify(messages).exit_code == 1
     assert "403 on /users/list" in caplog.text
@@ -119,9 +121,9 @@ def test_only_stream_refused_is_an_error(
 
 
 def test_refused_stream_leaves_others_compared(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations", "messages", "contacts")
+    messages = extracted("conversations", "messages", "contacts")
     drift.faults_by_path["/contacts/"] = answer(403)
     result = verify(messages)
     assert result.exit_code == 1
@@ -153,9 +155,9 @@ def test_item_that_drift_refuses_again_is_not_verified(extract: Extract, verify:
 
 
 def test_extracted_item_that_drift_refuses_later_is_not_verified(
-    drift: FakeDrift, extract: Extract, verify: Verify
+    drift: FakeDrift, extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations", "messages")
+    messages = extracted("conversations", "messages")
     account = drift.account
     bad = next(each["id"] for each in account.conversations if account.messages(each))
     drift.faults_by_path[f"/conversations/{bad}/messages"] = answer(401)
@@ -192,9 +194,9 @@ def test_extraction_is_complete_with_the_next_run(
 @pytest.mark.parametrize("fault", [answer(400), answer(401), answer(500), answer(200, "<html>")])
 @pytest.mark.usefixtures("clock")
 def test_unlisted_item_that_drift_refuses_is_not_verified(
-    fault: Fault, drift: FakeDrift, config: dict[str, Any], extract: Extract, verify: Verify
+    fault: Fault, drift: FakeDrift, config: dict[str, Any], extracted: Extract, verify: Verify
 ) -> None:
-    messages = extract("conversations", "transcripts")
+    messages = extracted("conversations", "transcripts")
     config["statuses"] = ["open"]
     closed = next(each["id"] for each in drift.account.conversations if each["status"] == "closed")
     drift.faults_by_path[f"/conversations/{closed}/transcript"] = fault
@@ -220,9 +222,9 @@ def test_refused_contact_that_is_not_compared_is_no_error(
 
 @pytest.mark.usefixtures("clock")
 def test_outage_after_the_listing_ends_the_verification(
-    drift: FakeDrift, extract: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
+    drift: FakeDrift, extracted: Extract, verify: Verify, caplog: pytest.LogCaptureFixture
 ) -> None:
-    messages = extract("conversations", "transcripts")
+    messages = extracted("conversations", "transcripts")
     listing = drift.account.conversations
     unlisted = {each["id"] for each in listing[10:]}
     del listing[10:]
