@@ -139,10 +139,9 @@ def write_files(folder: Path, files: dict[str, Any]) -> list[str]:
     return [word for name in files for word in (f"--{name}", f"{name}.json")]
 
 
-@pytest.fixture(scope="module")
-def spec() -> dict[str, Any]:
-    stdout = subprocess.check_output([SOURCE, "spec"], text=True)
-    [specification] = SourceOutput(stdout, 0).of_type("SPEC")
+@pytest.fixture
+def spec(source: RunSource) -> dict[str, Any]:
+    [specification] = source("spec").of_type("SPEC")
     return specification
 
 
@@ -215,9 +214,9 @@ def test_spec_accepts_token_or_oauth_credentials(
 
 
 def test_check_with_valid_config_succeeds(
-    source_process: RunSource, airbyte_config: dict[str, Any]
+    source: RunSource, airbyte_config: dict[str, Any]
 ) -> None:
-    output = source_process("check", config=airbyte_config)
+    output = source("check", config=airbyte_config)
     assert output.connection_status() == {"status": "SUCCEEDED"}
 
 
@@ -266,8 +265,8 @@ def test_unknown_setting_is_one_warning_without_values(
     assert "s3cret" not in json.dumps(output)
 
 
-def test_discover_matches_the_singer_catalog(source_process: RunSource) -> None:
-    [discovered] = source_process("discover", config={}).of_type("CATALOG")
+def test_discover_matches_the_singer_catalog(source: RunSource) -> None:
+    [discovered] = source("discover", config={}).of_type("CATALOG")
     streams = {stream["name"]: stream for stream in discovered["streams"]}
     singer_streams = {stream["tap_stream_id"]: stream for stream in catalog()["streams"]}
     assert set(streams) == set(singer_streams)
