@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tap_drift.sandbox.data.account import Account
+
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
 
@@ -26,6 +28,11 @@ environments:
 send_anonymous_usage_stats: false
 """
 """The meltano.yml of `meltano init`, which takes seconds."""
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account.from_seed(20, seed=7)
 
 
 @pytest.fixture

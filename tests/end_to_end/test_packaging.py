@@ -1,9 +1,8 @@
-"""The wheel, the source distribution and the installation of the image are complete."""
+"""The source distribution, the wheel and the installation of the image are complete."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,23 +12,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIST_PACKAGES = """
-import re
-from importlib.metadata import distributions
-for each in distributions():
-    print(re.sub("[-_.]+", "-", each.name).lower() + "==" + each.version)
-"""
 
 
-@pytest.mark.parametrize("kind", ["--wheel", "--sdist"])
-def test_built_package_discovers_all_streams(kind: str, uv: str, tmp_path: Path) -> None:
-    subprocess.run([uv, "build", "-q", kind, "--out-dir", tmp_path, ROOT], check=True)
-    [built] = [path for path in tmp_path.iterdir() if path.suffix in {".whl", ".gz"}]
+@pytest.fixture(scope="module")
+def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Command that runs a program of the wheel, which is built from the source distribution."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([uv, "build", "-q", "--out-dir", folder, ROOT], check=True)
+    [wheel] = folder.glob("*.whl")
+    environment = [uv, "run", "--no-project", "--isolated", "--python", sys.executable]
+    return [*environment, "--with", str(wheel)]
+
+
+def test_built_package_discovers_all_streams(installed: list[str], tmp_path: Path) -> None:
     run = subprocess.run(
-        [
-            *(uv, "run", "--no-project", "--isolated", "--python", sys.executable),
-            *("--with", str(built), "tap-drift", "--discover"),
-        ],
+        [*installed, "tap-drift", "--discover"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -40,13 +37,10 @@ def test_built_package_discovers_all_streams(kind: str, uv: str, tmp_path: Path)
     assert found == {schema.stem: json.loads(schema.read_text()) for schema in schemas}
 
 
-def test_archive_without_its_extra_names_the_extra(uv: str, tmp_path: Path) -> None:
+def test_archive_without_its_extra_names_the_extra(installed: list[str], tmp_path: Path) -> None:
     """The tap's own installation has none of the packages that only the archive needs."""
     run = subprocess.run(
-        [
-            *(uv, "run", "--no-project", "--isolated", "--python", sys.executable),
-            *("--with", str(ROOT), "target-drift-archive"),
-        ],
+        [*installed, "target-drift-archive"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -65,20 +59,18 @@ def test_image_installation_prints_airbyte_spec(uv: str, tmp_path: Path) -> None
     for name in [line.removeprefix("!") for line in ignored if line.startswith("!")]:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    environment = tmp_path / "installed"
 
-    def run(*command: str) -> str:
-        environment = [uv, "run", "--no-project", "--isolated", "--python", sys.executable]
+    def run(*command: str | Path) -> str:
         return subprocess.run(
-            [*environment, "--with", f"{source}[airbyte]", *command],
-            cwd=tmp_path,
-            env=os.environ | {"UV_CONSTRAINT": str(source / "constraints.txt")},
-            capture_output=True,
-            text=True,
-            check=True,
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
 
-    assert json.loads(run("source-drift", "spec"))["type"] == "SPEC"
-    installed = run("python", "-c", LIST_PACKAGES).split()
-    assert {*installed} <= {*pins, f"tap-drift=={version('tap-drift')}"}
+    run(uv, "venv", "--python", sys.executable, environment)
+    python = ("--python", environment)
+    pins = source / "constraints.txt"
+    run(uv, "pip", "install", *python, "--constraint", pins, f"{source}[airbyte]")
+    assert json.loads(run(environment / "bin" / "source-drift", "spec"))["type"] == "SPEC"
+    installed = run(uv, "pip", "list", *python, "--format=freeze").split()
+    assert {*installed} <= {*pins.read_text().splitlines(), f"tap-drift=={version('tap-drift')}"}
     assert any(name.startswith("airbyte-protocol-models-dataclasses==") for name in installed)
