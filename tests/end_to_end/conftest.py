@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -51,8 +51,8 @@ def uv() -> str:
 
 
 def _folder_of(python: str, pins: str) -> Path:
-    name = re.sub(r"[^\w.]+", "-", f"{python} {pins}")
-    return Path(sys.prefix) / "share" / "test-tools" / name
+    digest = hashlib.sha256(f"{python} {pins}".encode()).hexdigest()
+    return Path(sys.prefix) / "share" / "test-tools" / digest[:16]
 
 
 @pytest.fixture(scope="session")
