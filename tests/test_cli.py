@@ -274,12 +274,12 @@ def test_state_and_catalog_must_have_the_singer_format(
         parameter.callback(click.Context(TapDrift.cli), parameter, opened)
 
 
-def test_state_can_be_read_from_a_pipe(invoke_tap: InvokeTap, run_tap: RunTap) -> None:
+def test_state_can_be_read_from_a_pipe(invoke_tap: InvokeTap) -> None:
     state = json.loads(invoke_tap("--config=ENV").stdout.splitlines()[-1])["value"]
     read, write = os.pipe()
     with os.fdopen(write, "w") as pipe:
         json.dump(state, pipe)
-    run = run_tap("--config=ENV", "--state", "/dev/stdin", stdin=read)
+    run = invoke_tap("--config=ENV", "--state", f"/dev/fd/{read}")
     os.close(read)
     assert run.stdout.count('"RECORD"') == 1
 

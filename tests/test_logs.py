@@ -15,7 +15,7 @@ from singer_sdk.metrics import Metric, Point
 from tap_drift.logs import NOISE_PREFIXES, SdkNoiseFilter, StreamMetricFormatter
 
 if TYPE_CHECKING:
-    from runs import RunTap
+    from runs import InvokeTap
 
 
 def is_logged(message: object, *args: object) -> bool:
@@ -59,8 +59,8 @@ def test_any_other_line_is_logged(message: object) -> None:
     assert is_logged(message)
 
 
-def test_command_logs_none_of_the_texts(run_tap: RunTap) -> None:
-    run = run_tap("--config=ENV")
+def test_command_logs_none_of_the_texts(invoke_tap: InvokeTap) -> None:
+    run = invoke_tap("--config=ENV")
     starts = [prefix.partition("%s")[0] for prefix in NOISE_PREFIXES]
     assert "Reading conversations" in run.stderr
     assert not [start for start in starts if start in run.stderr]
@@ -95,7 +95,9 @@ def test_other_structured_lines_are_unchanged(
     assert structured(message, *args)["message"] == expected
 
 
-def test_command_names_the_streams_of_structured_metrics(run_tap: RunTap, tmp_path: Path) -> None:
+def test_command_names_the_streams_of_structured_metrics(
+    invoke_tap: InvokeTap, tmp_path: Path
+) -> None:
     """With the log configuration that Meltano writes."""
     formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
     handler = {"class": "logging.StreamHandler", "formatter": "structured"}
@@ -108,7 +110,7 @@ def test_command_names_the_streams_of_structured_metrics(run_tap: RunTap, tmp_pa
     }
     path = tmp_path / "logging.json"
     path.write_text(json.dumps(configuration))
-    run = run_tap("--config=ENV", SINGER_SDK_LOG_CONFIG=str(path))
+    run = invoke_tap("--config=ENV", SINGER_SDK_LOG_CONFIG=str(path))
     lines = [json.loads(line) for line in run.stderr.splitlines()]
     metrics = [line for line in lines if "metric_info" in line["extra"]]
     assert {line["message"] for line in metrics} == {"METRIC of conversations"}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fake_clock import FakeClock
     from faults import Fault
-    from runs import RunTap
+    from runs import InvokeTap
 
 LIFETIME = 7200
 MARGIN = 300
@@ -300,24 +300,24 @@ def test_refresh_token_that_is_not_rotated_is_reused(
 
 
 def test_refresh_token_is_saved_before_the_first_request(
-    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, invoke_tap: InvokeTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))
     in_file = []
     oauth.on_request = lambda _: in_file.append(json.loads(file.read_text())["refresh_token"])
-    assert run_tap("--config", str(file)).returncode == 0
+    assert invoke_tap("--config", str(file)).returncode == 0
     assert in_file == [oauth.refresh_token] * 3
 
 
 def test_next_command_uses_the_saved_refresh_token(
-    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, invoke_tap: InvokeTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))
-    assert run_tap("--config", str(file)).returncode == 0
+    assert invoke_tap("--config", str(file)).returncode == 0
     second = oauth.refresh_token
-    assert run_tap("--config", str(file), "--test").returncode == 0
+    assert invoke_tap("--config", str(file), "--test").returncode == 0
     used = [form["refresh_token"] for form in oauth.forms]
     assert used == [settings["refresh_token"], second]
 
@@ -393,12 +393,12 @@ def test_secrets_are_not_logged_at_any_level(
 
 
 def test_secrets_are_not_printed_by_the_command_at_debug(
-    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, run_tap: RunTap
+    oauth: FakeOAuthDrift, settings: dict[str, Any], tmp_path: Path, invoke_tap: InvokeTap
 ) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(settings))
     oauth.faults.extend([answer(401), answer(400)])
-    run = run_tap("--config", str(file), TAP_DRIFT_LOGLEVEL="DEBUG")
+    run = invoke_tap("--config", str(file), TAP_DRIFT_LOGLEVEL="DEBUG")
     assert run.returncode == 1
     assert "Traceback" in run.stderr
     assert not [secret for secret in SECRETS if secret in run.stdout + run.stderr]

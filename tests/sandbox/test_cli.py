@@ -11,6 +11,8 @@ import sys
 import pytest
 import requests
 
+from tap_drift.sandbox.cli import main
+
 SANDBOX = [sys.executable, "-m", "tap_drift.sandbox.cli"]
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
@@ -135,10 +137,18 @@ def test_port_in_use_exits_1_with_one_line() -> None:
         ("--scopes", "user_read x", "choose from conversation_read contact_read "),
     ],
 )
-def test_invalid_option_exits_2_and_is_named(option: str, value: str, message: str) -> None:
-    result = run(option, value, "--", "true")
-    assert result.returncode == 2
-    assert f"error: argument {option}: {message}" in result.stderr
+def test_invalid_option_exits_2_and_is_named(
+    option: str,
+    value: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["drift-sandbox", option, value, "--", "true"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert f"error: argument {option}: {message}" in capsys.readouterr().err
 
 
 def test_sandbox_imports_the_standard_library_only() -> None:

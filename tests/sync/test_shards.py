@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fake_drift import FakeDrift
-    from runs import RunTap
+    from runs import InvokeTap
 
 pytestmark = pytest.mark.slow
 
@@ -252,11 +252,11 @@ def test_state_of_another_shard_is_refused(
 
 
 def test_refused_state_ends_the_command_without_output(
-    run_tap: RunTap, config: dict[str, Any], tmp_path: Path
+    invoke_tap: InvokeTap, config: dict[str, Any], tmp_path: Path
 ) -> None:
     state = sync(config | {"shard_count": 4, "shard_index": 1}).state()
     (tmp_path / "state.json").write_text(json.dumps(state))
-    run = run_tap("--config=ENV", f"--state={tmp_path}/state.json")
+    run = invoke_tap("--config=ENV", f"--state={tmp_path}/state.json")
     assert run.returncode == 1
     assert not run.stdout
     assert "The state of `conversations` belongs to shard 1 of 4" in run.stderr
