@@ -13,16 +13,16 @@ import duckdb
 ROOT = Path(__file__).parents[1]
 
 
-def copy_project(project: Path) -> Path:
-    """Copy the Meltano project and the tap, without what Meltano has installed.
+def create_project(project: Path) -> Path:
+    """Create a copy of the Meltano project that installs this tap.
 
     Meltano writes into the folder of its project.
     """
     project.mkdir()
-    for path in ("pyproject.toml", "README.md", "LICENSE", "meltano.yml"):
-        shutil.copy(ROOT / path, project)
-    for path in ("drift_archive", "plugins", "schemas", "tap_drift"):
-        shutil.copytree(ROOT / path, project / path)
+    shutil.copy(ROOT / "meltano.yml", project)
+    shutil.copytree(ROOT / "plugins", project / "plugins")
+    for name in ("LICENSE", "README.md", "drift_archive", "pyproject.toml", "schemas", "tap_drift"):
+        (project / name).symlink_to(ROOT / name)
     (project / "output").mkdir()
     return project
 

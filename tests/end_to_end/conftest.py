@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
-from meltano_project import copy_project
+from meltano_project import Meltano, create_project
 from runs import TARGET_PYTHON, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fake_drift import FakeDrift
     from runs import InvokeTap, RunPipe
@@ -50,41 +50,79 @@ def uv() -> str:
     return found
 
 
-def _folder_of(python: str, pins: str) -> Path:
-    digest = hashlib.sha256(f"{python} {pins}".encode()).hexdigest()
-    return Path(sys.prefix) / "share" / "test-tools" / digest[:16]
+def _create_once(key: str, create: Callable[[Path], None]) -> Path:
+    """Return a folder that `create` has filled for this key, in this run or an earlier one.
+
+    It is kept beside the project's environment, and deleted with it.
+    """
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    folder = Path(sys.prefix) / "share" / "test-tools" / digest[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        # One process fills the folder, the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            create(folder)
+            (folder / "complete").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
 def install(uv: str) -> Install:
     """Return the folder of the executables of packages, in an environment of their own.
 
-    The environment is kept beside the project's, and deleted with it: `uv run --with` would
-    resolve the packages again in each run, which costs as much as the import of a target.
+    It is kept, because `uv run --with` would resolve the packages again in each run, which costs
+    as much as the import of a target.
     """
 
     def run(pins: str, python: str = TARGET_PYTHON) -> Path:
-        folder = _folder_of(python, pins)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            # One process installs them, the others wait.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / "complete").exists():
-                environment = str(folder / "venv")
-                create = [uv, "venv", "--no-project", "--clear", "--python", python, environment]
-                subprocess.run(create, check=True)
-                add = [uv, "pip", "install", "--python", environment, *pins.split()]
-                subprocess.run(add, check=True)
-                (folder / "complete").touch()
-        return folder / "venv" / "bin"
+        def create(folder: Path) -> None:
+            environment = str(folder / "venv")
+            venv = [uv, "venv", "--no-project", "--clear", "--python", python, environment]
+            subprocess.run(venv, check=True)
+            add = [uv, "pip", "install", "--python", environment, *pins.split()]
+            subprocess.run(add, check=True)
+
+        return _create_once(f"{python} {pins}", create) / "venv" / "bin"
 
     return run
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the Meltano project: Meltano writes into its folder."""
-    return copy_project(tmp_path / "project")
+    """The Meltano project, without what Meltano has installed."""
+    return create_project(tmp_path / "tap-drift")
+
+
+@pytest.fixture(scope="session")
+def plugins(uv: str) -> Meltano:
+    """A project in which Meltano has installed the tap and its loaders, for `installed`.
+
+    It is kept until what Meltano installs changes.
+    """
+    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
+    environment = {"TARGET_DUCKDB__PYTHON": python, "TARGET_POSTGRES__PYTHON": python}
+    loaders = ("target-drift-archive", "target-duckdb", "target-jsonl", "target-postgres")
+
+    def create(folder: Path) -> None:
+        shutil.rmtree(folder / "project", ignore_errors=True)
+        meltano = Meltano(create_project(folder / "project"), environment)
+        meltano("install", "tap-drift", *loaders)
+
+    files = [(ROOT / name).read_text() for name in ("meltano.yml", "pyproject.toml")]
+    folder = _create_once("\n".join([python, *loaders, *files]), create)
+    return Meltano(folder / "project", environment)
+
+
+@pytest.fixture
+def installed(plugins: Meltano, project: Path) -> Meltano:
+    """The Meltano project with its plugins installed, and an empty history of runs."""
+    (project / ".meltano").mkdir()
+    for kind in ("extractors", "loaders"):
+        (project / ".meltano" / kind).symlink_to(plugins.project / ".meltano" / kind)
+    # To create the tables of this database takes Meltano half a second.
+    shutil.copy(plugins.project / ".meltano" / "meltano.db", project / ".meltano")
+    return Meltano(project, {**plugins.environment})
 
 
 @pytest.fixture

@@ -19,14 +19,16 @@ from runs import TARGET_PYTHON
 from tap_drift.sandbox.data.account import Account
 
 if TYPE_CHECKING:
+    from end_to_end.conftest import Install
     from fake_drift import FakeDrift
+    from meltano_project import Meltano
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def account() -> Account:
-    return Account.from_seed(120, seed=7)
+    return Account.from_seed(40, seed=7)
 
 
 def block(language: str, word: str) -> str:
@@ -37,20 +39,13 @@ def block(language: str, word: str) -> str:
     return str(found)
 
 
-def test_pipe_recipe_keeps_state(drift: FakeDrift, uv: str, tmp_path: Path) -> None:
+def test_pipe_recipe_keeps_state(drift: FakeDrift, install: Install, tmp_path: Path) -> None:
     recipe = block("sh", "drift-run")
     loaders = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]["loaders"]
     [pin] = [loader["pip_url"] for loader in loaders if loader["name"] == "target-jsonl"]
-    isolated = f"{uv} run --no-project --python '{TARGET_PYTHON}' --with {pin}"
-    programs = {
-        "drift-run": str(Path(sys.executable).with_name("drift-run")),
-        "target-jsonl": f"{isolated} target-jsonl",
-    }
     (tmp_path / "bin").mkdir()
-    for name, command in programs.items():
-        program = tmp_path / "bin" / name
-        program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        program.chmod(0o755)
+    for program in (Path(sys.executable).with_name("drift-run"), install(pin) / "target-jsonl"):
+        (tmp_path / "bin" / program.name).symlink_to(program)
     config = {"access_token": drift.token, "api_url": drift.url}
     (tmp_path / "config.json").write_text(json.dumps(config))
     target = {"destination_path": str(tmp_path), "do_timestamp_file": False}
@@ -67,10 +62,10 @@ def test_pipe_recipe_keeps_state(drift: FakeDrift, uv: str, tmp_path: Path) -> N
         )
         return len((tmp_path / "conversations.jsonl").read_text().splitlines())
 
-    assert run() == 120
+    assert run() == 40
     drift.update_conversation(drift.conversation_ids()[-1], 1_788_000_000_000, status="open")
-    assert run() == 120 + 2
-    assert run() == 120 + 2 + 1
+    assert run() == 40 + 2
+    assert run() == 40 + 2 + 1
 
 
 def readme_line(word: str) -> str:
@@ -118,17 +113,13 @@ def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
     assert untracked.split() == [".gitignore"]
 
 
-def test_crontab_line_runs_in_crons_environment(drift: FakeDrift, uv: str, project: Path) -> None:
+def test_crontab_line_runs_in_crons_environment(drift: FakeDrift, installed: Meltano) -> None:
     """Cron sets only a few environment variables."""
-    project.rename(project.with_name("tap-drift"))
-    checkout = project.with_name("tap-drift")
+    checkout = installed.project
     (checkout / ".venv").symlink_to(sys.prefix)
-    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
-    (checkout / ".env").write_text(
-        f"TAP_DRIFT_ACCESS_TOKEN={drift.token}\n"
-        f"TAP_DRIFT_API_URL={drift.url}\n"
-        f"TARGET_DUCKDB__PYTHON={python}\n"
-    )
+    settings = {"TAP_DRIFT_ACCESS_TOKEN": drift.token, "TAP_DRIFT_API_URL": drift.url}
+    variables = (installed.environment | settings).items()
+    (checkout / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables))
     line = block("crontab", "meltano run").split(" ", 5)[5]
     kept = {name: os.environ[name] for name in ("PIP_CERT", "SSL_CERT_FILE") if name in os.environ}
     cron = kept | {"HOME": str(checkout.parent), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}

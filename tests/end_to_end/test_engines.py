@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from meltano_project import ROOT, Meltano, copy_project
-from runs import TARGET_PYTHON
+from meltano_project import ROOT
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.sync.shards import Shard
 
 if TYPE_CHECKING:
     from fake_drift import FakeDrift
+    from meltano_project import Meltano
 
 STREAMS = ("conversations", "messages", "contacts")
 SHARDS = 2
@@ -32,16 +32,6 @@ SHARDS = 2
 @pytest.fixture
 def account() -> Account:
     return Account.from_seed(30, seed=7)
-
-
-@pytest.fixture(scope="module")
-def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Meltano:
-    """A Meltano project with its plugins installed: each run has its own state and database."""
-    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
-    project = copy_project(tmp_path_factory.mktemp("engines") / "project")
-    meltano = Meltano(project, {"TARGET_POSTGRES__PYTHON": python})
-    meltano("install", "tap-drift", "target-postgres")
-    return meltano
 
 
 @pytest.fixture

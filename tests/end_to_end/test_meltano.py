@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
-import subprocess
 import threading
 from contextlib import closing
 from datetime import datetime
@@ -21,8 +19,7 @@ import yaml
 from fake_drift import FakeDrift
 from fake_target import WALK_STREAMS
 from generate_settings import sdk_settings
-from meltano_project import ROOT, Meltano, copy_project
-from runs import TARGET_PYTHON
+from meltano_project import ROOT, Meltano
 
 from tap_drift.sandbox.data.account import Account
 from tap_drift.sandbox.data.contacts import CONTACT_ATTRIBUTES
@@ -36,34 +33,23 @@ MASK = {"messages": {"body": "md5(body) if body else None"}}
 
 @pytest.fixture
 def account() -> Account:
-    return Account.from_seed(120, seed=7)
-
-
-@pytest.fixture(scope="module")
-def installed(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Meltano:
-    """A project in which the tap and three loaders are installed."""
-    project = copy_project(tmp_path_factory.mktemp("meltano") / "project")
-    python = subprocess.check_output([uv, "python", "find", TARGET_PYTHON], text=True).strip()
-    environment = {"MELTANO_ENVIRONMENT": "sandbox", "TARGET_DUCKDB__PYTHON": python}
-    meltano = Meltano(project, environment)
-    loaders = ("target-drift-archive", "target-duckdb", "target-jsonl")
-    meltano("install", "tap-drift", *loaders)
-    return meltano
+    return Account.from_seed(30, seed=7)
 
 
 @pytest.fixture
 def meltano(installed: Meltano, drift: FakeDrift, tmp_path: Path) -> Meltano:
-    """The installed project, with an empty database and without state."""
-    shutil.copy(ROOT / "meltano.yml", installed.project)
+    """The project with its plugins installed, an empty database and no state."""
     (tmp_path / "state").mkdir()
-    environment = {
+    installed.environment |= {
+        "MELTANO_ENVIRONMENT": "sandbox",
         "MELTANO_STATE_BACKEND_URI": f"file://{tmp_path}/state",
         "TAP_DRIFT_ACCESS_TOKEN": drift.token,
         "TAP_DRIFT_API_URL": drift.url,
+        "TAP_DRIFT_PAGE_SIZE": "20",  # two pages
         "TAP_DRIFT__SELECT": '["conversations.*", "messages.*"]',
         "TARGET_DUCKDB_FILEPATH": str(tmp_path / "sandbox.duckdb"),
     }
-    return Meltano(installed.project, installed.environment | environment)
+    return installed
 
 
 def expected(drift: FakeDrift) -> dict[str, int]:
@@ -106,39 +92,33 @@ def test_second_meltano_run_loads_the_changes(drift: FakeDrift, meltano: Meltano
     ) == [(datetime(2026, 8, 29, 10, 40),)]
 
 
-def test_meltano_run_makes_an_archive(drift: FakeDrift, meltano: Meltano, tmp_path: Path) -> None:
-    """All attachments are saved where their pages link to them."""
-    archive = tmp_path / "archive"
-    streams = ("conversations", "messages", "attachments")
-    meltano(
-        *("run", "tap-drift", "target-drift-archive"),
-        TAP_DRIFT__SELECT=json.dumps([f"{stream}.*" for stream in streams]),
-        TAP_DRIFT_ATTACHMENTS_PATH=str(archive / "attachments"),
-        TARGET_DRIFT_ARCHIVE_ARCHIVE_PATH=str(archive),
-    )
-    with closing(sqlite3.connect(archive / "drift.sqlite")) as database:
-        [(messages, files)] = database.execute(
-            "SELECT (SELECT count(*) FROM messages), (SELECT count(path) FROM attachments)"
-        )
-    assert messages == len(drift.source_rows("messages"))
-    pages = [page.read_text() for page in archive.glob("conversations/*/*.html")]
-    assert len(pages) == len(drift.conversation_ids())
-    assert sum(page.count('href="../../attachments/') for page in pages) == files > 0
-
-
-def loaded_bodies(meltano: Meltano) -> set[str | None]:
-    return {body for (body,) in meltano.query("SELECT body FROM drift.messages")}
-
-
 def masked_bodies(drift: FakeDrift) -> set[str | None]:
     """Return the hashes of the bodies of all messages."""
     bodies = {message.get("body") for message in drift.source_rows("messages")}
     return {body and md5(body.encode(), usedforsecurity=False).hexdigest() for body in bodies}
 
 
-def test_stream_map_in_the_environment_masks_bodies(drift: FakeDrift, meltano: Meltano) -> None:
-    meltano("run", "tap-drift", "target-duckdb", TAP_DRIFT_STREAM_MAPS=json.dumps(MASK))
-    assert loaded_bodies(meltano) == masked_bodies(drift)
+def test_archive_of_a_meltano_run_has_masked_bodies(
+    drift: FakeDrift, meltano: Meltano, tmp_path: Path
+) -> None:
+    """The stream map is in the environment; pages link to the attachments where they are saved."""
+    archive = tmp_path / "archive"
+    streams = ("conversations", "messages", "attachments")
+    meltano(
+        *("run", "tap-drift", "target-drift-archive"),
+        TAP_DRIFT__SELECT=json.dumps([f"{stream}.*" for stream in streams]),
+        TAP_DRIFT_ATTACHMENTS_PATH=str(archive / "attachments"),
+        TAP_DRIFT_STREAM_MAPS=json.dumps(MASK),
+        TARGET_DRIFT_ARCHIVE_ARCHIVE_PATH=str(archive),
+    )
+    with closing(sqlite3.connect(archive / "drift.sqlite")) as database:
+        bodies = [body for (body,) in database.execute("SELECT body FROM messages")]
+        [(files,)] = database.execute("SELECT count(path) FROM attachments")
+    assert len(bodies) == len(drift.source_rows("messages"))
+    assert {*bodies} == masked_bodies(drift)
+    pages = [page.read_text() for page in archive.glob("conversations/*/*.html")]
+    assert len(pages) == len(drift.conversation_ids())
+    assert sum(page.count('href="../../attachments/') for page in pages) == files > 0
 
 
 def test_stream_map_in_meltano_yml_masks_bodies(drift: FakeDrift, meltano: Meltano) -> None:
@@ -147,7 +127,8 @@ def test_stream_map_in_meltano_yml_masks_bodies(drift: FakeDrift, meltano: Melta
     [_, sandbox] = yaml.safe_load((meltano.project / "meltano.yml").read_text())["environments"]
     assert sandbox["config"]["plugins"]["extractors"][0]["config"] == {"stream_maps": MASK}
     meltano("run", "tap-drift", "target-duckdb")
-    assert loaded_bodies(meltano) == masked_bodies(drift)
+    loaded = {body for (body,) in meltano.query("SELECT body FROM drift.messages")}
+    assert loaded == masked_bodies(drift)
 
 
 def test_meltano_passes_sdk_settings_with_their_types(meltano: Meltano) -> None:
@@ -205,7 +186,7 @@ def test_killed_meltano_run_resumes(large_drift: FakeDrift, meltano: Meltano) ->
             is_killed.wait(60)
 
     large_drift.on_request = withhold
-    meltano.environment["TAP_DRIFT_API_URL"] = large_drift.url
+    meltano.environment |= {"TAP_DRIFT_API_URL": large_drift.url, "TAP_DRIFT_PAGE_SIZE": "100"}
     # Meltano regards a run that was killed as running for five minutes.
     command = ("run", "--force", "tap-drift", "target-duckdb")
     with meltano.start(*command) as run:
