@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 # msgspec writes microseconds unless they are 0.
 _EPOCH_WITH_MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1)  # noqa: DTZ001 - UTC is appended
-_ENCODER = msgspec.json.Encoder()
 
 
 def format_timestamp(moment: datetime) -> str:
@@ -29,9 +32,18 @@ def from_epoch_ms(epoch_ms: int) -> str:
         OverflowError: If the moment lies outside the years 1 to 9999.
         TypeError: If the value is not a number.
     """
-    # `isoformat` takes 1.7 times as long, and a listing has two times per row.
-    quoted = _ENCODER.encode(_EPOCH_WITH_MICROSECOND + epoch_ms * _MILLISECOND)
-    return quoted[1:24].decode() + "+00:00"
+    return from_many_epoch_ms([epoch_ms])[0]
+
+
+def from_many_epoch_ms(times: Iterable[int]) -> list[str]:
+    """Format many times in epoch milliseconds as `from_epoch_ms` does.
+
+    Raises:
+        OverflowError: If a moment lies outside the years 1 to 9999.
+        TypeError: If a value is not a number.
+    """
+    moments = [_EPOCH_WITH_MICROSECOND + time * _MILLISECOND for time in times]
+    return [f"{moment[:23]}+00:00" for moment in msgspec.to_builtins(moments)]
 
 
 def parse_timestamp(text: str) -> datetime:

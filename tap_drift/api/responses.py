@@ -214,7 +214,7 @@ def _object(body: object, name: str) -> dict[str, Any]:
 
 
 def _rows(value: object, name: str) -> list[Row]:
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+    if not isinstance(value, list) or not {*map(type, value)} <= {dict}:
         raise UnexpectedResponseError(f"JSON without objects in {name}")
     return value
 

@@ -101,7 +101,7 @@ class ConversationsStream(DriftStream):
                 for child, item in batch.items:
                     child.write(item)
                 if estimate:
-                    estimate.add(batch.listed)
+                    estimate.add(batch.statuses)
                 self._commit_page(batch, progress)
         self._log_summary(progress)
         # Conversations updated during the run can be missing, so targets must not delete rows.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,8 +63,8 @@ class PageBatch:
     checkpoints: Mapping[str, Checkpoint]
     """Checkpoint of each stream, valid once the batch has been written."""
 
-    listed: Mapping[str, int] = field(default_factory=dict)
-    """Number of conversations on the page by status, of any shard and selected or not."""
+    statuses: list[Any] = field(default_factory=list)
+    """Status of each conversation on the page, of any shard and selected or not."""
 
     items: list[tuple[PerConversationStream, dict[str, Any]]] = field(default_factory=list)
     """The stream, and what its `write` takes, for contacts of meetings and earlier failed items."""
@@ -154,7 +153,7 @@ class ListingReader:
         while not paginator.finished:
             page = self._listing.fetch_page(paginator.current_value)
             read_at = datetime.now(UTC)
-            listed = Counter(str(row.get("status")).lower() for row in page.rows)
+            statuses = [row.get("status") for row in page.rows]
             selected = self._select(walk, page.rows)
             self._request_children(selected)
             before = walk.checkpoints
@@ -162,7 +161,7 @@ class ListingReader:
             is_cut = query == _LOST
             checkpoints = _completed(before, walk) if is_cut else walk.checkpoints
             records = [row for row, _ in selected]
-            yield PageBatch(records, read_at, walk.oldest, checkpoints, listed)
+            yield PageBatch(records, read_at, walk.oldest, checkpoints, statuses)
             for name, stream in self._active.items():
                 if stream.failure is not None:
                     walk.drop(name)

@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class ListingEstimate:
@@ -36,9 +36,9 @@ class ListingEstimate:
             self._thread = Thread(target=self._fetch, name="estimate", daemon=True)
             self._thread.start()
 
-    def add(self, listed: Mapping[str, int]) -> None:
-        """Count the conversations of a page, by status."""
-        self._listed.update(listed)
+    def add(self, statuses: Iterable[object]) -> None:
+        """Count the conversations of a page, from the status of each."""
+        self._listed.update(str(status).lower() for status in statuses)
 
     @property
     def share(self) -> float | None:

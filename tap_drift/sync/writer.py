@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
@@ -63,12 +64,8 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             version: Version of a full table, if it has one.
             read_at: When the record was read, UTC.
         """
-        message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": record}
-        if version is not None:
-            message["version"] = version
-        if read_at is not None:
-            message["time_extracted"] = read_at
-        self.add(ENCODER.encode(message) + b"\n")
+        before, after = _around_record(stream, version, read_at)
+        self.add(before + ENCODER.encode(record) + after)
 
     def add(self, line: bytes) -> None:
         """Add a line, which ends in a line break, to the buffer."""
@@ -106,3 +103,17 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             self._deferred = action
         else:
             action()
+
+
+@lru_cache(maxsize=32)
+def _around_record(
+    stream: str, version: int | None, read_at: datetime | None
+) -> tuple[bytes, bytes]:
+    """Return what is before and after the record in a RECORD line: the same for a whole page."""
+    message: dict[str, Any] = {"type": "RECORD", "stream": stream, "record": None}
+    if version is not None:
+        message["version"] = version
+    if read_at is not None:
+        message["time_extracted"] = read_at
+    before, name, after = ENCODER.encode(message).partition(b'"record":')
+    return before + name, after.removeprefix(b"null") + b"\n"

@@ -44,7 +44,7 @@ def test_share_and_remaining_time_follow_the_counts(
     progress = start_progress(caplog, listing)
     for _ in range(3):
         clock.sleep(LOG_INTERVAL)
-        listing.add({"open": 10, "closed": 90, "bulk_sent": 5})
+        listing.add(10 * ["OPEN"] + 90 * ["CLOSED"] + 5 * ["BULK_SENT"])
         progress.add_page(105)
     assert [line.split("/s")[1] for line in caplog.messages] == [
         ", 10%, about 90 s left",
@@ -65,7 +65,7 @@ def test_remaining_time_has_two_or_three_digits(
 ) -> None:
     monkeypatch.setattr(estimate, "Thread", InlineThread)
     listing = ListingEstimate(lambda: {"open": 1000})
-    listing.add({"open": round(1000 * share)})
+    listing.add(round(1000 * share) * ["open"])
     progress = start_progress(caplog, listing)
     clock.sleep(LOG_INTERVAL)
     progress.add_page(1)
