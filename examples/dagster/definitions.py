@@ -134,9 +134,7 @@ job = dg.define_asset_job(
             "max_concurrent": SHARDS,
             # Steps are forked from a process that has imported Dagster; by default, each step takes
             # seconds to import it again.
-            "start_method": {
-                "forkserver": {"preload_modules": ["dagster._cli", "dagster._core.storage.runs"]}
-            },
+            "start_method": {"forkserver": {}},
         }
     ),
     tags={"dagster/max_runtime": int(timedelta(hours=6).total_seconds())},
