@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from tap_drift.exceptions import InvalidRecordError
@@ -39,6 +40,7 @@ class RecordConverter:
         self._stream = stream
         self._warn = warn
         self._types = {name: {*_types_of(kind)} for name, kind in properties.items()}
+        self._values = itemgetter(*properties)
         self._keys = {key: _types_of(properties[key])[0] for key in keys}
         self._date_times = [
             name for name, kind in properties.items() if kind.get("format") == "date-time"
@@ -96,9 +98,12 @@ class RecordConverter:
 
         Stream maps and targets need each declared field in each record.
         """
-        for name, types in self._types.items():
-            if not {type(row.setdefault(name)) for row in rows} <= types:
-                self._warn_of_type(name)
+        try:
+            self._check_types(rows)
+        except KeyError:
+            for row in rows:
+                row.update(dict.fromkeys(self._types) | row)
+            self._check_types(rows)
 
     def sort_fields(self, rows: list[Row]) -> None:
         """Put the fields of each row into the order of the schema.
@@ -110,6 +115,17 @@ class RecordConverter:
             row.clear()
             row.update({name: given.pop(name, None) for name in self._types})
             row.update(given)
+
+    def _check_types(self, rows: list[Row]) -> None:
+        """Warn of values of another type.
+
+        Raises:
+            KeyError: If a row lacks a declared field.
+        """
+        columns = zip(*map(self._values, rows), strict=True)  # none if there are no rows
+        for (name, types), column in zip(self._types.items(), columns, strict=False):
+            if not {*map(type, column)} <= types:
+                self._warn_of_type(name)
 
     def _warn_of_type(self, name: str) -> None:
         self._warn(
