@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-
-import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# msgspec writes microseconds unless they are 0.
-_EPOCH_WITH_MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1)  # noqa: DTZ001 - UTC is appended
+_MINUTES = [f"{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)]
+_SECONDS = [f"{second:02}" for second in range(60)]
+_MILLISECONDS = [f"{millisecond:03}" for millisecond in range(1000)]
 
 
 def format_timestamp(moment: datetime) -> str:
@@ -30,20 +26,19 @@ def from_epoch_ms(epoch_ms: int) -> str:
 
     Raises:
         OverflowError: If the moment lies outside the years 1 to 9999.
-        TypeError: If the value is not a number.
+        TypeError: If the value is not a number of milliseconds.
     """
-    return from_many_epoch_ms([epoch_ms])[0]
+    # `isoformat` takes five times as long, and a listing has two times per row.
+    minutes, rest = divmod(epoch_ms, 60_000)
+    day, minute = divmod(minutes, 24 * 60)
+    second, millisecond = divmod(rest, 1000)
+    time = f"{_MINUTES[minute]}:{_SECONDS[second]}.{_MILLISECONDS[millisecond]}"
+    return f"{_date(day)}T{time}+00:00"
 
 
-def from_many_epoch_ms(times: Iterable[int]) -> list[str]:
-    """Format many times in epoch milliseconds as `from_epoch_ms` does.
-
-    Raises:
-        OverflowError: If a moment lies outside the years 1 to 9999.
-        TypeError: If a value is not a number.
-    """
-    moments = [_EPOCH_WITH_MICROSECOND + time * _MILLISECOND for time in times]
-    return [f"{moment[:23]}+00:00" for moment in msgspec.to_builtins(moments)]
+@lru_cache(maxsize=1000)
+def _date(day: int) -> str:
+    return (_EPOCH.date() + timedelta(days=day)).isoformat()
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_drift.exceptions import InvalidRecordError
 from tap_drift.streams.nested import JSON_SUFFIX, TYPES, MisfitError, NestedType, types_of
-from tap_drift.timestamps import from_many_epoch_ms
+from tap_drift.timestamps import from_epoch_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -70,17 +70,16 @@ class RecordConverter:
             InvalidRecordError: If a value is not a time in epoch milliseconds.
         """
         for name in self._date_times:
-            dated = [row for row in rows if row.get(name) is not None]
-            try:
-                times = from_many_epoch_ms([row[name] for row in dated])
-            except (TypeError, OverflowError):
-                [row, *_] = [row for row in dated if not _is_epoch_ms(row[name])]
-                raise InvalidRecordError(
-                    f"Drift sent no epoch milliseconds in `{name}` of `{self._stream}` "
-                    f"{self._key_of(row)}."
-                ) from None
-            for row, time in zip(dated, times, strict=True):
-                row[name] = time
+            for row in rows:
+                time = row.get(name)
+                if time is not None:
+                    try:
+                        row[name] = from_epoch_ms(time)
+                    except (TypeError, OverflowError):
+                        raise InvalidRecordError(
+                            f"Drift sent no epoch milliseconds in `{name}` of `{self._stream}` "
+                            f"{self._key_of(row)}."
+                        ) from None
 
     def fit_nested(self, rows: list[Row]) -> None:
         """Make the members of objects and lists fit the schema; warn of those that cannot."""
@@ -144,13 +143,6 @@ class RecordConverter:
         return ", ".join(
             str(row[key]) if type(row.get(key)) is kind else "?" for key, kind in self._keys.items()
         )
-
-
-def _is_epoch_ms(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    try:
-        return bool(from_many_epoch_ms([value]))
-    except (TypeError, OverflowError):
-        return False
 
 
 def _types_of(kind: Mapping[str, Any]) -> tuple[type, ...]:
