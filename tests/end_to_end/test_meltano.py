@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -194,6 +195,9 @@ def test_killed_meltano_run_resumes(large_drift: FakeDrift, meltano: Meltano) ->
             if "Incremental state has been updated" in line:
                 os.killpg(run.pid, signal.SIGKILL)
     is_killed.set()
+    # The target is killed as well, and can take a moment to release its database.
+    with Path(meltano.environment["TARGET_DUCKDB_FILEPATH"]).open() as database:
+        fcntl.lockf(database, fcntl.LOCK_SH)
     messages = "SELECT count(*), count(DISTINCT id) FROM drift.messages"
     total = len(large_drift.source_rows("messages"))
     assert meltano.query(messages)[0][0] < total
