@@ -43,7 +43,7 @@ from typing_extensions import override
 
 from tap_drift.airbyte.catalog import GENERATION_ID
 from tap_drift.logs import SdkNoiseFilter
-from tap_drift.sync.writer import ENCODER, MessageWriter
+from tap_drift.sync.writer import ENCODER, MessageWriter, write_all
 
 if TYPE_CHECKING:
     from airbyte_protocol_dataclasses.models import FailureType
@@ -166,9 +166,7 @@ class AirbyteWriter(MessageWriter):
         # The signal handler runs in the main thread: it must not write into this line.
         is_main = threading.current_thread() is threading.main_thread()
         with self._output_lock, self.writing() if is_main else nullcontext():
-            output = self._output or sys.stdout.buffer
-            output.write(_line(message))
-            output.flush()
+            write_all(self._output or sys.stdout.buffer, bytearray(_line(message)))
 
     def _write_changed_states(self, bookmarks: dict[str, Any]) -> None:
         for stream, bookmark in bookmarks.items():

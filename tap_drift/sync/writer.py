@@ -80,10 +80,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             OSError: If standard output cannot be written to.
         """
         with self.writing():
-            output = self._output or sys.stdout.buffer
-            output.write(self._buffer)
-            output.flush()
-            self._buffer.clear()
+            write_all(self._output or sys.stdout.buffer, self._buffer)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -103,6 +100,17 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             self._deferred = action
         else:
             action()
+
+
+def write_all(output: BinaryIO, data: bytearray) -> None:
+    """Write the data, and remove from it what has been written.
+
+    Standard output is raw if PYTHONUNBUFFERED is set: a write that a signal interrupts, or that
+    must not block, writes a part or nothing.
+    """
+    while data:
+        del data[: output.write(data) or 0]
+    output.flush()
 
 
 @lru_cache(maxsize=32)

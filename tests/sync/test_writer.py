@@ -50,6 +50,31 @@ def record(**fields: Any) -> RecordMessage:
     return RecordMessage(stream="conversations", record=fields)
 
 
+class RawOutput(io.RawIOBase):
+    """Raw standard output, as with PYTHONUNBUFFERED: takes 20 bytes, or nothing, at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self._calls = 0
+
+    def write(self, data: Any, /) -> int | None:
+        self._calls += 1
+        if self._calls % 2:
+            return None
+        self.written += data[:20]
+        return len(data[:20])
+
+
+def test_raw_output_gets_everything() -> None:
+    output = RawOutput()
+    writer = MessageWriter(output)  # type: ignore[arg-type]  # only `write` and `flush` are used
+    writer.write_message(record(id=1))
+    writer.write_message(record(id=2))
+    writer.flush()
+    assert [json.loads(line)["record"]["id"] for line in output.written.splitlines()] == [1, 2]
+
+
 def test_records_are_buffered_until_flush(output: Output) -> None:
     writer = MessageWriter(output)
     writer.write_message(record(id=1))
