@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -18,7 +20,10 @@ EXIT_LOCK = threading.Lock()
 _TOKEN_SECONDS, _LOG_SECONDS = 300.0, 1.0
 """Longest waits, at the end, for `EXIT_LOCK` and for the logs, whose output can be blocked."""
 
+_ALARM_SECONDS = 1.0
+
 _owns_process = threading.Event()
+_ends_by_sigterm = threading.Event()
 
 
 def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = False) -> NoReturn:
@@ -34,6 +39,9 @@ def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = Fals
     """
     status: object = None
     _owns_process.set()
+    if exit_by_signal:
+        _ends_by_sigterm.set()
+    _interrupt_waits()
     try:
         command()
     except SystemExit as error:
@@ -41,37 +49,87 @@ def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = Fals
     if isinstance(status, str):
         sys.stderr.write(f"{status}\n")
         status = 1
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if exit_by_signal and status == 128 + signal.SIGTERM:
-        _wait_and_shut_down()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-    _exit_process(status if isinstance(status, int) else 0)
+    _ignore_signals()
+    EXIT_LOCK.acquire(timeout=_TOKEN_SECONDS)
+    _exit(status if isinstance(status, int) else 0)
 
 
-def force_exit(status: int, seconds: float = 0.0) -> None:
-    """End the process if it is still running after some seconds, whatever blocks it.
+def end_process(status: int) -> NoReturn:
+    """End the process from a signal handler, as `run_as_process` does.
 
-    Does nothing in a process that `run_as_process` does not control, such as a notebook.
+    An exception instead could be raised within a wait of the interrupted code, and be lost.
+
+    Raises:
+        SystemExit: If a token refresh is in progress: it may need a lock that the interrupted code
+            holds, and then releases. Also in a process that `run_as_process` does not control, such
+            as a notebook.
     """
     if not _owns_process.is_set():
-        return
-    if not seconds:
-        _exit_process(status)
-    deadline = threading.Timer(seconds, _exit_process, [status])
-    deadline.daemon = True
-    deadline.start()
+        sys.exit(status)
+    _ignore_signals()
+    if not EXIT_LOCK.acquire(blocking=False):
+        sys.exit(status)
+    _exit(status)
 
 
-def _exit_process(status: int) -> NoReturn:
-    _wait_and_shut_down()
+def end_process_after(seconds: float, status: int) -> None:
+    """End the process if it is still running after some seconds, whatever blocks it.
+
+    Does nothing in a process that `run_as_process` does not control.
+    """
+    if _owns_process.is_set():
+        _thread.start_new_thread(_sleep_and_end, (seconds, status))
+
+
+def _interrupt_waits() -> None:
+    """Interrupt the main thread's waits once per second after a signal, so that it is handled.
+
+    A signal that arrives just before a wait, or in another thread, does not interrupt the wait.
+    """
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signals, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        signal.set_wakeup_fd(wakeup)
+        _thread.start_new_thread(_start_alarm, (signals,))
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _exit(status: int) -> NoReturn:
+    _shut_down_logging()
+    if _ends_by_sigterm.is_set() and status == 128 + signal.SIGTERM:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
     os._exit(status)
 
 
-def _wait_and_shut_down() -> None:
+# The threads below are not of `threading`, which needs locks that the interrupted code may hold.
+
+
+def _start_alarm(signals: int) -> None:
+    os.read(signals, 1)
+    signal.setitimer(signal.ITIMER_REAL, _ALARM_SECONDS, _ALARM_SECONDS)
+
+
+def _sleep_and_end(seconds: float, status: int) -> None:
+    time.sleep(seconds)
     EXIT_LOCK.acquire(timeout=_TOKEN_SECONDS)
+    _shut_down_logging()
+    os._exit(status)
+
+
+def _shut_down_logging() -> None:
     # In a thread, because a thread that is blocked on standard error holds the lock of its handler.
-    shutdown = threading.Thread(target=logging.shutdown, daemon=True)
-    shutdown.start()
-    shutdown.join(_LOG_SECONDS)
+    running = threading.Lock()
+    running.acquire()
+
+    def shut_down() -> None:
+        logging.shutdown()
+        running.release()
+
+    _thread.start_new_thread(shut_down, ())
+    running.acquire(timeout=_LOG_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -23,7 +22,7 @@ from tap_drift.connection_test import check_streams
 from tap_drift.exceptions import FailedItemsError, StreamsFailedError, user_messages
 from tap_drift.input_files import config_paths
 from tap_drift.logs import SdkNoiseFilter, counted, name_streams_of_metrics, omit_urls
-from tap_drift.process import force_exit
+from tap_drift.process import end_process, end_process_after
 from tap_drift.settings import (
     default_values,
     schema,
@@ -261,15 +260,21 @@ class TapDrift(Tap):
     # Tests: tests/test_interruption.py.
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """Exit with a last STATE, and the status that a shell gives to a signal."""
+        """End the process with a last STATE, and the status that a shell gives to a signal."""
         status = 128 + signum
         # First of all, because a second signal can interrupt the handler of the first.
         is_second, self._is_interrupted = self._is_interrupted, True
-        # If standard output is not read, the lines being written do not end.
-        force_exit(status, seconds=0.0 if is_second else EXIT_SECONDS)
+        if is_second:
+            end_process(status)
         if not self._has_state:
-            sys.exit(status)  # before the state is loaded there is none to write
+            self.end_interrupted(status)  # before the state is loaded there is none to write
+        # If standard output is not read, the lines being written do not end.
+        end_process_after(EXIT_SECONDS, status)
         self.message_writer.between_lines(lambda: self._interrupt(status))
+
+    def end_interrupted(self, status: int) -> NoReturn:
+        """End the process after a signal."""
+        end_process(status)
 
     def _interrupt(self, status: int) -> NoReturn:
         self.message_writer.flush()
@@ -277,7 +282,9 @@ class TapDrift(Tap):
         if not self.config.get("batch_config"):
             self.state_writer.write_state(self.state)
         self.logger.info("Interrupted by a signal; the next run resumes from the last STATE.")
-        sys.exit(status)
+        for stream in self.drift_streams:
+            stream.log_counts()
+        self.end_interrupted(status)
 
     # Private in the SDK, whose messages repeat the value, which can be the token.
     # Tests: tests/test_settings.py.

@@ -6,12 +6,14 @@ import fcntl
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from fake_drift import FakeDrift, FakeDriftHandler
@@ -55,6 +57,7 @@ class TapProcess:
     ) -> None:
         (folder / "catalog.json").write_text(json.dumps(catalog(*streams)))
         self.drift = drift
+        self.errors = ""
         self.process = subprocess.Popen(
             [sys.executable, *python, "--config=ENV", "--catalog=catalog.json"],
             cwd=folder,
@@ -88,9 +91,13 @@ class TapProcess:
 
     def wait(self) -> tuple[int, list[str]]:
         """Wait for the end; return the exit code and the lines on standard output."""
-        output, errors = self.process.communicate(timeout=30)
+        try:
+            output, self.errors = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         self.drift.on_request = None
-        assert "Traceback" not in errors
+        assert "Traceback" not in self.errors
         return self.process.returncode, output.splitlines(keepends=True)
 
     def wait_without_output(self) -> int:
@@ -265,8 +272,10 @@ def test_signal_before_the_state_is_loaded_writes_nothing(
 @contextmanager
 def blocked_run(
     drift: FakeDrift, folder: Path, exit_seconds: float
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[tuple[subprocess.Popen[str], BinaryIO]]:
     """Start a run that waits for its reader, because the pipe cannot hold the page being written.
+
+    The pipe begins within the first RECORD.
 
     Args:
         drift: The server.
@@ -288,8 +297,8 @@ def blocked_run(
     try:
         with os.fdopen(read_end, "rb", buffering=0) as pipe:
             assert b"SCHEMA" in pipe.readline()
-            assert pipe.read(1)
-            yield run
+            assert pipe.read(1) == b"{"
+            yield run, pipe
     finally:
         run.kill()
         run.communicate()
@@ -299,17 +308,39 @@ def blocked_run(
 def test_signal_ends_a_run_whose_output_is_not_read(
     number: signal.Signals, drift: FakeDrift, tmp_path: Path
 ) -> None:
-    with blocked_run(drift, tmp_path, exit_seconds=0.1) as run:
+    with blocked_run(drift, tmp_path, exit_seconds=0.1) as (run, _):
         run.send_signal(number)
         assert run.wait(30) == 128 + number
 
 
 def test_second_signal_ends_such_a_run_at_once(drift: FakeDrift, tmp_path: Path) -> None:
     """The signals differ, because two pending signals of a kind count as one."""
-    with blocked_run(drift, tmp_path, exit_seconds=3600) as run:
+    with blocked_run(drift, tmp_path, exit_seconds=3600) as (run, _):
         run.send_signal(signal.SIGTERM)
         run.send_signal(signal.SIGINT)
         assert run.wait(30) in {128 + signal.SIGTERM, 128 + signal.SIGINT}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_signal_within_a_write_loses_nothing(
+    unbuffered: str,
+    drift: FakeDrift,
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A write that a signal interrupts has written a part; Python repeats only buffered ones."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with blocked_run(drift, tmp_path, exit_seconds=3600) as (run, pipe):
+        run.send_signal(signal.SIGTERM)
+        lines = ("{" + pipe.read().decode()).splitlines(keepends=True)
+        assert run.wait(30) == 128 + signal.SIGTERM
+    assert all(line.endswith("\n") for line in lines)
+    target = FakeTarget(complete_lines(lines))
+    assert len(target.conversations) == 100
+    assert target.state
+    target.load(sync(config, target.state).all)
+    assert target.missing(drift) == set()
 
 
 def test_signal_has_seconds_to_end_a_run() -> None:
@@ -398,6 +429,88 @@ def test_signal_does_not_wait_for_a_retry(
     status, lines = run.wait()
     assert status == exit_code(number)
     check_next_run(forty, lines, number)
+
+
+def test_signal_logs_what_was_counted(forty: FakeDrift, tmp_path: Path) -> None:
+    newest = forty.conversation_ids()[0]
+    forty.faults_by_path[f"{newest}/transcript"] = answer(404)
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE)
+    run.signal_at(95, signal.SIGTERM)  # of about 105; not all pages can be read ahead
+    _, lines = run.wait()
+    rows = Counter(message["stream"] for message in complete_lines(lines) if "record" in message)
+    counters = re.findall(r'"record_count","value":(\d+),"tags":{"stream":"(\w+)"', run.errors)
+    assert {stream for _, stream in counters} == {*STREAMS}
+    # The signal can come between a record and its count.
+    assert all(rows[stream] - int(count) in {0, 1} for count, stream in counters)
+    assert re.search(r"transcripts: 1 of \d+ not found \(404 or 410\)", run.errors)
+
+
+def test_signal_within_a_wait_of_threading_ends_the_run(forty: FakeDrift, tmp_path: Path) -> None:
+    """The wait has released the lock that the `with` around it releases once more.
+
+    An exception raised there would be replaced by a `RuntimeError`.
+    """
+    code = """
+import linecache, signal, sys, threading
+from tap_drift import __main__
+
+def interrupt(frame, event, _):
+    if frame.f_code.co_filename != threading.__file__:
+        return None
+    if linecache.getline(threading.__file__, frame.f_lineno).strip() == "gotit = False":
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGTERM)
+    return interrupt
+
+sys.settrace(interrupt)
+__main__.main()
+"""
+    python = ("-c", code)
+    run = TapProcess(forty, tmp_path, *STREAMS, page_size=STREAMS_PAGE_SIZE, python=python)
+    status, lines = run.wait()
+    assert status == 128 + signal.SIGTERM
+    check_next_run(forty, lines, signal.SIGTERM)
+
+
+def test_signal_that_does_not_interrupt_a_wait_ends_the_run(
+    forty: FakeDrift, tmp_path: Path
+) -> None:
+    """It arrives in another thread, while the main thread waits for a response.
+
+    One that arrives just before the wait has the same effect.
+    """
+    os.mkfifo(tmp_path / "send")
+    code = """
+import signal, threading
+from pathlib import Path
+from tap_drift import __main__
+
+def interrupt():
+    Path("send").read_bytes()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=interrupt, daemon=True).start()
+__main__.main()
+"""
+    ended, held = threading.Event(), []
+
+    class HoldingHandler(FakeDriftHandler):
+        def answer(self) -> Answer:
+            if "/messages" in self.path:
+                held.append(self.path)
+                if len(held) == STREAMS_PAGE_SIZE:
+                    (tmp_path / "send").write_bytes(b"")
+                assert ended.wait(30)
+            return super().answer()
+
+    forty.RequestHandlerClass = HoldingHandler
+    streams = ("conversations", "messages")
+    python = ("-c", code)
+    run = TapProcess(forty, tmp_path, *streams, page_size=STREAMS_PAGE_SIZE, python=python)
+    status, lines = run.wait()
+    ended.set()
+    assert status == 128 + signal.SIGTERM
+    check_next_run(forty, lines, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("line_count", positions([60], [1, 2, 60, 250]))

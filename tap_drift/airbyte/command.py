@@ -93,7 +93,7 @@ class SourceDrift(TapDrift):
     def sync_all(self) -> None:
         """Run all selected streams and write the final status of each.
 
-        Streams that have not finished when an exception or a signal ends the run are INCOMPLETE.
+        Streams that have not finished when an exception ends the run are INCOMPLETE.
 
         Raises:
             StreamsFailedError: At the end, if any stream has failed.
@@ -109,6 +109,13 @@ class SourceDrift(TapDrift):
             for name in self.message_writer.started_streams:
                 is_complete = ran_all and name not in failures
                 self.message_writer.write_final_status(name, is_complete=is_complete)
+
+    @override
+    def end_interrupted(self, status: int) -> NoReturn:
+        """End the process after a signal; streams that have not finished are INCOMPLETE."""
+        for name in self.message_writer.started_streams:
+            self.message_writer.write_final_status(name, is_complete=False)
+        super().end_interrupted(status)
 
 
 class SourceCommand(ErrorReportingCommand, click.Group):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from array import array
 from concurrent.futures import Future
@@ -114,14 +113,13 @@ class ContactsStream(PerConversationStream):
             self._write_result(item, future)
 
     @override
-    def finish(self) -> None:
-        super().finish()
+    def summary(self) -> Iterable[str]:
+        yield from super().summary()
         if self._of_other_shards:
-            self.log(
-                "%s of messages and meetings belong to other shards, which do not read those "
-                "messages and meetings: not read. A run without `shard_count` reads them.",
-                counted(self._of_other_shards, self.name),
-                level=logging.WARNING,
+            yield (
+                f"{counted(self._of_other_shards, self.name)} of messages and meetings belong to "
+                "other shards, which do not read those messages and meetings: not read. A run "
+                "without `shard_count` reads them."
             )
 
     def _is_wanted(self, contact: int) -> bool:

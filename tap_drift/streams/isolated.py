@@ -21,7 +21,7 @@ from tap_drift.exceptions import is_output_error, traceback_lines
 from tap_drift.logs import SdkNoiseFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from datetime import datetime
 
     from singer_sdk import Tap
@@ -60,9 +60,11 @@ class _RecordCounter(metrics.Counter):
 
     @override
     def exit(self) -> None:
-        """Add what has been written, and log."""
-        self._add_written()
-        super().exit()
+        """Add what has been written, and log, once."""
+        if self._stream.counter is self:
+            self._stream.counter = None
+            self._add_written()
+            super().exit()
 
     def _add_written(self) -> None:
         written = self._stream.record_count
@@ -83,6 +85,8 @@ class IsolatedStream(RESTStream[str]):
         """The exception that ended the stream in this run; None if it has not failed."""
         self.record_count = 0
         """Number of records written in this run, without those that a stream map filtered out."""
+        self.counter: metrics.Counter | None = None
+        """Counts the records while the stream is read."""
         self.cancelled = threading.Event()
         """Set when no response is needed any more."""
         self._warnings: dict[str, object] = {}
@@ -142,7 +146,19 @@ class IsolatedStream(RESTStream[str]):
     @override
     def get_record_counter(self, **options: Any) -> metrics.Counter:
         """Return a counter of the records written."""
-        return _RecordCounter(self)
+        self.counter = _RecordCounter(self)
+        return self.counter
+
+    def log_counts(self) -> None:
+        """Log what was counted, if the stream is being read."""
+        if self.counter:
+            self.counter.exit()
+            for line in self.summary():
+                self.log(line, level=logging.WARNING)
+
+    def summary(self) -> Iterable[str]:
+        """Return what `log_counts` warns of."""
+        return ()
 
     # The SDK's method lets an error end the run.
     # Tests: tests/streams/test_full_tables.py.

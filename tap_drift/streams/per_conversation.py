@@ -98,7 +98,7 @@ class PerConversationStream(DriftStream):
         """
         self.cancelled.clear()
         self._queue = queue
-        self._counter = self.get_record_counter()
+        self.counter = self.get_record_counter()
         self.outages = outages
         # A state is held back until an item has succeeded.
         progress = {"resume", "replication_key_value"}
@@ -200,9 +200,11 @@ class PerConversationStream(DriftStream):
     def finish(self) -> None:
         """Cancel requests, and log the counts."""
         self.cancelled.set()
-        self._counter.exit()
-        for line in self._counts.summary(self.name):
-            self.log(line, level=logging.WARNING)
+        self.log_counts()
+
+    @override
+    def summary(self) -> Iterable[str]:
+        return self._counts.summary(self.name)
 
     @property
     @override

@@ -172,3 +172,31 @@ def test_signal_during_refresh_of_a_worker_writes_the_message(
     oauth.token_faults.extend(faults)
     assert run_source(interruption, tmp_path, oauth.settings(), WORKERS) != 0
     assert control_tokens(interruption.lines) == ["sandbox-refresh-1", "sandbox-refresh-2"]
+
+
+def test_refresh_gets_a_lock_that_the_interrupted_code_holds() -> None:
+    """Such as the lock of the output, on which the new token is written."""
+    code = """
+import threading
+from tap_drift.process import EXIT_LOCK, end_process, run_as_process
+
+lock, has_started = threading.Lock(), threading.Event()
+
+def refresh():
+    with EXIT_LOCK:
+        has_started.set()
+        with lock:
+            print("saved", flush=True)
+
+def command():
+    with lock:
+        threading.Thread(target=refresh).start()
+        has_started.wait()
+        end_process(143)  # as a signal handler does
+
+run_as_process(command)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert (run.stdout, run.returncode) == ("saved\n", 143)
