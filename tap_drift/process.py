@@ -22,8 +22,18 @@ _TOKEN_SECONDS, _LOG_SECONDS = 300.0, 1.0
 
 _ALARM_SECONDS = 1.0
 
-_owns_process = threading.Event()
-_ends_by_sigterm = threading.Event()
+
+class _Process:
+    # Plain booleans: a signal handler can interrupt code that holds the lock of an `Event`.
+    is_owned = False
+    """Whether `run_as_process` controls the process."""
+    ends_by_sigterm = False
+    """Whether SIGTERM ends the process instead of exit code 143."""
+    is_ending = False
+    """Whether the command has ended."""
+
+
+_process = _Process()
 
 
 def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = False) -> NoReturn:
@@ -38,10 +48,9 @@ def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = Fals
         exit_by_signal: Whether SIGTERM ends the process instead of exit code 143.
     """
     status: object = None
-    _owns_process.set()
-    if exit_by_signal:
-        _ends_by_sigterm.set()
-    _interrupt_waits()
+    _process.is_owned, _process.ends_by_sigterm = True, exit_by_signal
+    if sys.platform != "win32":
+        _start_alarm_after_signal()
     try:
         command()
     except SystemExit as error:
@@ -50,12 +59,13 @@ def run_as_process(command: Callable[[], object], *, exit_by_signal: bool = Fals
         sys.stderr.write(f"{status}\n")
         status = 1
     _ignore_signals()
+    _process.is_ending = True
     EXIT_LOCK.acquire(timeout=_TOKEN_SECONDS)
     _exit(status if isinstance(status, int) else 0)
 
 
 def end_process(status: int) -> NoReturn:
-    """End the process from a signal handler, as `run_as_process` does.
+    """End the process from a signal handler, at once.
 
     An exception instead could be raised within a wait of the interrupted code, and be lost.
 
@@ -64,7 +74,7 @@ def end_process(status: int) -> NoReturn:
             holds, and then releases. Also in a process that `run_as_process` does not control, such
             as a notebook.
     """
-    if not _owns_process.is_set():
+    if not _process.is_owned:
         sys.exit(status)
     _ignore_signals()
     if not EXIT_LOCK.acquire(blocking=False):
@@ -73,25 +83,39 @@ def end_process(status: int) -> NoReturn:
 
 
 def end_process_after(seconds: float, status: int) -> None:
-    """End the process if it is still running after some seconds, whatever blocks it.
+    """End the process if it is still running after some seconds; called by a signal handler.
 
-    Does nothing in a process that `run_as_process` does not control.
+    It waits for `EXIT_LOCK`, and for nothing else. Does nothing in a process that `run_as_process`
+    does not control.
     """
-    if _owns_process.is_set():
-        _thread.start_new_thread(_sleep_and_end, (seconds, status))
-
-
-def _interrupt_waits() -> None:
-    """Interrupt the main thread's waits once per second after a signal, so that it is handled.
-
-    A signal that arrives just before a wait, or in another thread, does not interrupt the wait.
-    """
+    if not _process.is_owned:
+        return
     if sys.platform != "win32":
-        signal.signal(signal.SIGALRM, lambda *_: None)
-        signals, wakeup = os.pipe()
-        os.set_blocking(wakeup, False)
-        signal.set_wakeup_fd(wakeup)
-        _thread.start_new_thread(_start_alarm, (signals,))
+        deadline = time.monotonic() + seconds
+        signal.signal(signal.SIGALRM, lambda *_: _end_at(deadline, status))
+    # If the main thread is in a call that no signal interrupts.
+    _thread.start_new_thread(_sleep_and_end, (seconds + 2 * _ALARM_SECONDS, status))
+    if not seconds:
+        _end_at(0.0, status)
+
+
+def _start_alarm_after_signal() -> None:
+    """Let an alarm interrupt the main thread once per second after SIGTERM or SIGINT.
+
+    A signal that arrives just before a wait, or in another thread, does not interrupt the wait:
+    its handler would run when the wait ends.
+    """
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signals, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    _thread.start_new_thread(_start_alarm, (signals,))
+
+
+def _end_at(deadline: float, status: int) -> None:
+    if time.monotonic() >= deadline and EXIT_LOCK.acquire(blocking=False):
+        _ignore_signals()
+        _exit(status)
 
 
 def _ignore_signals() -> None:
@@ -101,7 +125,7 @@ def _ignore_signals() -> None:
 
 def _exit(status: int) -> NoReturn:
     _shut_down_logging()
-    if _ends_by_sigterm.is_set() and status == 128 + signal.SIGTERM:
+    if _process.ends_by_sigterm and status == 128 + signal.SIGTERM:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
     os._exit(status)
@@ -117,6 +141,8 @@ def _start_alarm(signals: int) -> None:
 
 def _sleep_and_end(seconds: float, status: int) -> None:
     time.sleep(seconds)
+    if _process.is_ending:
+        return
     EXIT_LOCK.acquire(timeout=_TOKEN_SECONDS)
     _shut_down_logging()
     os._exit(status)

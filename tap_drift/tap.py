@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from tap_drift.streams.base import DriftStream
 
 
-EXIT_SECONDS = 5.0
+EXIT_SECONDS = 4.0
 """Seconds that the process may take after a signal; after a second one, none."""
 
 
@@ -264,12 +264,10 @@ class TapDrift(Tap):
         status = 128 + signum
         # First of all, because a second signal can interrupt the handler of the first.
         is_second, self._is_interrupted = self._is_interrupted, True
-        if is_second:
-            end_process(status)
-        if not self._has_state:
-            self.end_interrupted(status)  # before the state is loaded there is none to write
         # If standard output is not read, the lines being written do not end.
-        end_process_after(EXIT_SECONDS, status)
+        end_process_after(0.0 if is_second else EXIT_SECONDS, status)
+        if not self._has_state:
+            end_process(status)  # before the state is loaded there is none to write
         self.message_writer.between_lines(lambda: self._interrupt(status))
 
     def end_interrupted(self, status: int) -> NoReturn:
@@ -277,14 +275,16 @@ class TapDrift(Tap):
         end_process(status)
 
     def _interrupt(self, status: int) -> NoReturn:
-        self.message_writer.flush()
-        # With batches, records can be in a file that no BATCH message has named yet.
-        if not self.config.get("batch_config"):
-            self.state_writer.write_state(self.state)
-        self.logger.info("Interrupted by a signal; the next run resumes from the last STATE.")
-        for stream in self.drift_streams:
-            stream.log_counts()
-        self.end_interrupted(status)
+        try:
+            self.message_writer.flush()
+            # With batches, records can be in a file that no BATCH message has named yet.
+            if not self.config.get("batch_config"):
+                self.state_writer.write_state(self.state)
+            self.logger.info("Interrupted by a signal; the next run resumes from the last STATE.")
+            for stream in self.drift_streams:
+                stream.log_counts()
+        finally:  # an error, such as a closed pipe, is not raised in the interrupted code
+            self.end_interrupted(status)
 
     # Private in the SDK, whose messages repeat the value, which can be the token.
     # Tests: tests/test_settings.py.

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -706,6 +707,43 @@ def test_signal_within_a_log_line_is_handled_after_it() -> None:
     writer.write_control({"page": 1})
     configs = [json.loads(line)["control"]["connectorConfig"]["config"] for line in output.lines]
     assert configs == [{"page": 1}, {"page": 2}]
+
+
+def test_log_line_of_a_thread_is_written_when_a_signal_is_handled() -> None:
+    """The handler may wait for that thread, which holds the lock of the log."""
+    output = InterruptedOutput()
+    writer = AirbyteWriter(io.BufferedWriter(output))
+    thread = threading.Thread(target=writer.write_control, args=[{"page": 2}], daemon=True)
+
+    def handle() -> None:
+        thread.start()
+        thread.join(30)
+
+    signal.signal(signal.SIGTERM, lambda *_: writer.between_lines(handle))
+    writer.write_control({"page": 1})
+    assert len(output.lines) == 2
+
+
+def test_signal_at_the_start_ends_by_sigterm(
+    airbyte_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """The SDK handles signals before the tap has its writer."""
+    (tmp_path / "config.json").write_text(json.dumps(airbyte_config))
+    code = """
+import signal
+from tap_drift.airbyte.command import SourceDrift, run
+
+class InterruptedSource(SourceDrift):
+    def _setup_signal_handlers(self):
+        super()._setup_signal_handlers()
+        signal.raise_signal(signal.SIGTERM)
+
+SourceDrift.__init__.__globals__["SourceDrift"] = InterruptedSource
+run()
+"""
+    command = [sys.executable, "-c", code, "discover", "--config", "config.json"]
+    run = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False)
+    assert (run.stdout, run.returncode) == ("", -signal.SIGTERM)
 
 
 def test_unknown_log_level_is_a_config_error(

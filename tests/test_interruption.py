@@ -253,6 +253,16 @@ def test_signal_flushes_records_when_state_is_unchanged(config: dict[str, Any]) 
     assert types == ["STATE", "RECORD"]
 
 
+def test_signal_after_the_output_is_closed_ends_the_run(config: dict[str, Any]) -> None:
+    output = io.BytesIO()
+    tap = TapDrift(config=config, message_writer=MessageWriter(output))
+    output.close()
+    tap.message_writer.write_record("conversations", {"id": 1}, None, None)
+    with pytest.raises(SystemExit) as end:
+        signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 143
+
+
 def test_signal_before_the_state_is_loaded_writes_nothing(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +285,7 @@ def blocked_run(
 ) -> Iterator[tuple[subprocess.Popen[str], BinaryIO]]:
     """Start a run that waits for its reader, because the pipe cannot hold the page being written.
 
-    The pipe begins within the first RECORD.
+    The first character of the first RECORD has been read from it.
 
     Args:
         drift: The server.

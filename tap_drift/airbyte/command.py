@@ -113,9 +113,11 @@ class SourceDrift(TapDrift):
     @override
     def end_interrupted(self, status: int) -> NoReturn:
         """End the process after a signal; streams that have not finished are INCOMPLETE."""
-        for name in self.message_writer.started_streams:
-            self.message_writer.write_final_status(name, is_complete=False)
-        super().end_interrupted(status)
+        try:
+            for name in self.message_writer.started_streams:
+                self.message_writer.write_final_status(name, is_complete=False)
+        finally:
+            super().end_interrupted(status)
 
 
 class SourceCommand(ErrorReportingCommand, click.Group):

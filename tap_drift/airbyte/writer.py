@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections import Counter
@@ -43,7 +42,7 @@ from typing_extensions import override
 
 from tap_drift.airbyte.catalog import GENERATION_ID
 from tap_drift.logs import SdkNoiseFilter
-from tap_drift.sync.writer import ENCODER, MessageWriter, write_all
+from tap_drift.sync.writer import ENCODER, MessageWriter
 
 if TYPE_CHECKING:
     from airbyte_protocol_dataclasses.models import FailureType
@@ -77,9 +76,8 @@ class AirbyteWriter(MessageWriter):
 
     def __init__(self, output: BinaryIO | None = None) -> None:
         super().__init__(output)
-        # Worker threads log with write(), which must not split a line of flush(). Reentrant, since
-        # flush() may run the signal handler, which writes too.
-        self._output_lock = threading.RLock()
+        # Worker threads log with write(), which must not split a line of flush().
+        self._output_lock = threading.Lock()
         self._records: Counter[str] = Counter()
         self._records_since_state: Counter[str] = Counter()
         self._states: dict[str, Any] = {}
@@ -125,9 +123,9 @@ class AirbyteWriter(MessageWriter):
             self._write_changed_states(message.value.get("bookmarks", {}))
 
     @override
-    def flush(self) -> None:
+    def write_bytes(self, data: bytearray) -> None:
         with self._output_lock:
-            super().flush()
+            super().write_bytes(data)
 
     def write_final_status(self, stream: str, *, is_complete: bool) -> None:
         """Write the stream status COMPLETE or INCOMPLETE.
@@ -165,8 +163,8 @@ class AirbyteWriter(MessageWriter):
         """Write a message immediately, before any buffered lines. Thread-safe."""
         # The signal handler runs in the main thread: it must not write into this line.
         is_main = threading.current_thread() is threading.main_thread()
-        with self._output_lock, self.writing() if is_main else nullcontext():
-            write_all(self._output or sys.stdout.buffer, bytearray(_line(message)))
+        with self.writing() if is_main else nullcontext():
+            self.write_bytes(bytearray(_line(message)))
 
     def _write_changed_states(self, bookmarks: dict[str, Any]) -> None:
         for stream, bookmark in bookmarks.items():

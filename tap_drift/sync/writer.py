@@ -80,7 +80,18 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             OSError: If standard output cannot be written to.
         """
         with self.writing():
-            write_all(self._output or sys.stdout.buffer, self._buffer)
+            self.write_bytes(self._buffer)
+
+    def write_bytes(self, data: bytearray) -> None:
+        """Write the data to standard output, and remove from it what has been written.
+
+        Standard output is raw if PYTHONUNBUFFERED is set: a write that a signal interrupts writes a
+        part, and one that does not block possibly nothing.
+        """
+        output = self._output or sys.stdout.buffer
+        while data:
+            del data[: output.write(data) or 0]
+        output.flush()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -100,17 +111,6 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             self._deferred = action
         else:
             action()
-
-
-def write_all(output: BinaryIO, data: bytearray) -> None:
-    """Write the data, and remove from it what has been written.
-
-    Standard output is raw if PYTHONUNBUFFERED is set: a write that a signal interrupts, or that
-    must not block, writes a part or nothing.
-    """
-    while data:
-        del data[: output.write(data) or 0]
-    output.flush()
 
 
 @lru_cache(maxsize=32)

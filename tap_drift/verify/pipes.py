@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def messages_read_to_end(data: Input) -> Iterator[None]:
-    """Read messages to their end, even after an error.
+    """Read messages to their end, even after an error, but not after a signal.
 
     In `tap | tee >(drift-verify) | target`, standard output is the target's input: the report goes
     to standard error, and the target does not wait for this process to close the pipe.
