@@ -731,15 +731,15 @@ def test_signal_at_the_start_ends_by_sigterm(
     (tmp_path / "config.json").write_text(json.dumps(airbyte_config))
     code = """
 import signal
-from tap_drift.airbyte.command import SourceDrift, run
+from tap_drift.airbyte import command
 
-class InterruptedSource(SourceDrift):
+class InterruptedSource(command.SourceDrift):
     def _setup_signal_handlers(self):
         super()._setup_signal_handlers()
         signal.raise_signal(signal.SIGTERM)
 
-SourceDrift.__init__.__globals__["SourceDrift"] = InterruptedSource
-run()
+command.SourceDrift = InterruptedSource
+command.run()
 """
     command = [sys.executable, "-c", code, "discover", "--config", "config.json"]
     run = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False)

@@ -323,6 +323,24 @@ def test_signal_ends_a_run_whose_output_is_not_read(
         assert run.wait(30) == 128 + number
 
 
+def test_process_ends_within_a_call_that_no_signal_interrupts() -> None:
+    """The main thread locks a mutex of the C library twice."""
+    code = """
+import ctypes
+from tap_drift import process
+
+def command():
+    process.end_process_after(0.1, 143)
+    lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
+    lock(mutex)
+    lock(mutex)
+
+process._ALARM_SECONDS = 0.1
+process.run_as_process(command)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 143
+
+
 def test_second_signal_ends_such_a_run_at_once(drift: FakeDrift, tmp_path: Path) -> None:
     """The signals differ, because two pending signals of a kind count as one."""
     with blocked_run(drift, tmp_path, exit_seconds=3600) as (run, _):

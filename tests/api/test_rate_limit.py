@@ -234,7 +234,7 @@ def start_waiting(thread: threading.Thread, semaphore: FairSemaphore, position: 
     """Start a thread, and return when it waits at this position of the queue, or has ended."""
     thread.start()
     while thread.is_alive() and len(semaphore._waiting) < position:  # noqa: SLF001 - the only sign that a thread waits
-        time.sleep(0)
+        time.sleep(0)  # no waiting: lets the thread run
 
 
 def test_concurrency_limits_the_requests_under_way() -> None:
