@@ -76,10 +76,8 @@ def end_process(status: int) -> NoReturn:
     """
     if not _process.is_owned:
         sys.exit(status)
-    _ignore_signals()
-    if not EXIT_LOCK.acquire(blocking=False):
-        sys.exit(status)
-    _exit(status)
+    _exit_unless_refreshing(status)
+    sys.exit(status)
 
 
 def end_process_after(seconds: float, status: int) -> None:
@@ -113,8 +111,14 @@ def _start_alarm_after_signal() -> None:
 
 
 def _end_at(deadline: float, status: int) -> None:
-    if time.monotonic() >= deadline and EXIT_LOCK.acquire(blocking=False):
-        _ignore_signals()
+    if time.monotonic() >= deadline:
+        _exit_unless_refreshing(status)
+
+
+def _exit_unless_refreshing(status: int) -> None:
+    # First of all: the handler of another signal would not get the lock, and raise `SystemExit`.
+    _ignore_signals()
+    if EXIT_LOCK.acquire(blocking=False):
         _exit(status)
 
 
